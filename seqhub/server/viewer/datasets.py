@@ -157,7 +157,8 @@ class DatasetView:
             known = _listed(list(config.splits))
             text = f"The split {name!r} of config {config.name!r} does not exist; allowed: {known}."
             raise ViewerError(404, "SplitNotFoundError", text)
-        files, size = [], 0
+        files: list[dict[str, Any]] = []
+        size = 0
         for entry in self._store.revisions.entries(self.repo, self.commit, paths[:MAX_FILES]):
             size += entry.size if config.format != "parquet" else 0
             if size > MAX_TEXT_BYTES and files:
