@@ -14,7 +14,7 @@ from pathlib import Path
 from seqhub.errors import UnknownNameError
 
 PATH = Path(__file__).parent / "recurrence.so"
-ABI_VERSION = 2  # as in src/problem.h; a library of another version has other structs or functions
+ABI_VERSION = 3  # as in src/problem.h; a library of another version has other structs or functions
 INSTRUCTION_SETS = ("avx512", "avx2", "baseline")  # best first; the library has the ones that the compiler supports
 
 
@@ -93,6 +93,24 @@ def memory_block_functions(instruction_set: str = "") -> "dict[str, ctypes._Name
     functions = {}
     for name in ("forward", "backward", "train_scratch", "train"):
         function = getattr(_native(), f"seqhub_blocks_{name}_{chosen}")
+        function.argtypes = [ctypes.c_char_p]
+        function.restype = ctypes.c_int64
+        functions[name] = function
+    return functions
+
+
+@cache
+def scan_functions(instruction_set: str = "") -> "dict[str, ctypes._NamedFuncPointer]":
+    """Return the functions of src/scans.cpp for an instruction set, by default the best.
+
+    Raises:
+        LibraryMissingError: The library is not available.
+        UnknownNameError: As `library`.
+    """
+    chosen = library(instruction_set or None).instruction_set
+    functions = {}
+    for name in ("scratch", "forward", "backward"):
+        function = getattr(_native(), f"seqhub_scan_{name}_{chosen}")
         function.argtypes = [ctypes.c_char_p]
         function.restype = ctypes.c_int64
         functions[name] = function
