@@ -116,14 +116,14 @@ def _with_globals(function: FunctionType, replacements: dict[str, Any]) -> Funct
     return functools.update_wrapper(copy, function)
 
 
-def _fits(tensors: tuple[Tensor | None, ...], others: dict[str, Any]) -> bool:
+def _fits(first: Tensor, *others: Tensor | None) -> bool:
     """Return whether a call runs natively with the same types as in transformers, whose states are float32."""
-    return (
-        tensors[0] is not None
-        and tensors[0].dtype == torch.float32
-        and scans.runs_natively(tensors)
-        and all(value is None for value in others.values())
-    )
+    return first.dtype == torch.float32 and scans.runs_natively((first, *others))
+
+
+def _is_packed(options: dict[str, Any]) -> bool:
+    """Return whether rows contain several sequences, which transformers' own code refuses with a message."""
+    return options.get("cu_seqlens") is not None or options.get("seq_idx") is not None
 
 
 def _selective_scan(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -143,7 +143,7 @@ def _selective_scan(original: Callable[..., Any]) -> Callable[..., Any]:
         use_associative_scan: bool = False,
         **kwargs: Any,
     ) -> Any:
-        if not _fits((hidden_states, dt, A, B, C, D, z, delta_bias), kwargs):
+        if _is_packed(kwargs) or not _fits(hidden_states, dt, A, B, C, D, z, delta_bias):
             options = {"use_mambapy": use_mambapy, "use_associative_scan": use_associative_scan, **kwargs}
             return original(hidden_states, dt, A, B, C, D, z, delta_bias, delta_softplus, return_last_state, **options)
         if delta_bias is not None:
@@ -171,7 +171,7 @@ def _delta_rule(original: Callable[..., Any]) -> Callable[..., Any]:
         use_qk_l2norm_in_kernel: bool = False,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
-        if not _fits((query, key, value, g, beta, initial_state), kwargs):
+        if _is_packed(kwargs) or not _fits(query, key, value, g, beta, initial_state):
             options = {"use_qk_l2norm_in_kernel": use_qk_l2norm_in_kernel, **kwargs}
             return original(  # type: ignore[no-any-return]
                 query, key, value, g, beta, chunk_size, initial_state, output_final_state, **options
@@ -197,7 +197,7 @@ def _wkv(original: Callable[..., Any]) -> Callable[..., Any]:
         state: Any = None,
         return_state: bool = False,
     ) -> tuple[Tensor, Any]:
-        if not _fits((key, time_decay, time_first, value, *(state or ())), {}):
+        if not _fits(key, time_decay, time_first, value, *(state or ())):
             return original(  # type: ignore[no-any-return]
                 time_decay, time_first, key, value, state=state, return_state=return_state
             )
@@ -218,8 +218,7 @@ def _rg_lru(original: Callable[..., Any]) -> Callable[..., Any]:
         recurrent_states: Tensor | None,
         acc_dtype: torch.dtype = torch.float32,
     ) -> tuple[Tensor, Tensor]:
-        others = {} if acc_dtype == torch.float32 else {"acc_dtype": acc_dtype}
-        if not _fits((hidden_states, recurrent_gate, recurrent_states), others):
+        if acc_dtype != torch.float32 or not _fits(hidden_states, recurrent_gate, recurrent_states):
             return original(  # type: ignore[no-any-return]
                 self, hidden_states, recurrent_gate, reset, recurrent_states, acc_dtype
             )
@@ -233,39 +232,16 @@ _Entry = tuple[Callable[[Callable[..., Any]], Callable[..., Any]], tuple[str, ..
 _FUNCTIONS: dict[str, _Entry] = {
     "mamba_selective_scan": (
         _selective_scan,
-        tuple(
-            [
-                "hidden_states",
-                "dt",
-                "A",
-                "B",
-                "C",
-                "D",
-                "z",
-                "delta_bias",
-                "delta_softplus",
-                "return_last_state",
-                "use_mambapy",
-                "use_associative_scan",
-                "kwargs",
-            ]
+        (
+            *("hidden_states", "dt", "A", "B", "C", "D", "z", "delta_bias", "delta_softplus", "return_last_state"),
+            *("use_mambapy", "use_associative_scan", "kwargs"),
         ),
     ),
     "torch_chunk_gated_delta_rule": (
         _delta_rule,
-        tuple(
-            [
-                "query",
-                "key",
-                "value",
-                "g",
-                "beta",
-                "chunk_size",
-                "initial_state",
-                "output_final_state",
-                "use_qk_l2norm_in_kernel",
-                "kwargs",
-            ]
+        (
+            *("query", "key", "value", "g", "beta", "chunk_size", "initial_state", "output_final_state"),
+            *("use_qk_l2norm_in_kernel", "kwargs"),
         ),
     ),
     "rwkv_linear_attention": (_wkv, ("time_decay", "time_first", "key", "value", "state", "return_state")),

@@ -20,7 +20,7 @@ template <class S>
 INLINE Vec<S> load_lanes(const S* p, int64_t count) {  // the first `count` lanes, zero in the others
   if (count >= LANES<S>) return load(p);
   S lanes[LANES<S>] = {};
-  memcpy(lanes, p, sizeof(S) * count);
+  if (count > 0) memcpy(lanes, p, sizeof(S) * count);
   return load(lanes);
 }
 template <class S>
@@ -28,55 +28,65 @@ INLINE void store_lanes(S* p, Vec<S> v, int64_t count) {
   if (count >= LANES<S>) return store(p, v);
   S lanes[LANES<S>];
   store(lanes, v);
-  memcpy(p, lanes, sizeof(S) * count);
+  if (count > 0) memcpy(p, lanes, sizeof(S) * count);
 }
-template <class S>
+template <class S, int D, size_t... i>
+INLINE Vec<S> add_shuffled(Vec<S> v, std::index_sequence<i...>) {
+  return v + __builtin_shufflevector(v, v, int(i ^ D)...);
+}
+template <class S, int D = LANES<S> / 2>
 INLINE S sum_lanes(Vec<S> v) {
-  S lanes[LANES<S>];
-  store(lanes, v);
-  for (int half = LANES<S> / 2; half; half /= 2)
-    for (int lane = 0; lane < half; lane++) lanes[lane] += lanes[lane + half];
-  return lanes[0];
+  v = add_shuffled<S, D>(v, std::make_index_sequence<LANES<S>>());
+  if constexpr (D == 1)
+    return v[0];
+  else
+    return sum_lanes<S, D / 2>(v);
 }
 template <class S>
 INLINE S* zeros(void* p, int64_t count) {
   return (S*)memset(p, 0, sizeof(S) * count);
 }
 
-// Steps of a segment, and memory of a lane block with `state` vectors of state and `kept` vectors for each step.
+// Segments of steps of a lane block. Each step has a slot with the state before it, of `state` vectors, and `kept` more
+// vectors for the reverse step.
 template <class S>
 struct Segments {
-  int64_t steps, length, count, state, kept;
-  Segments(int64_t steps_, int64_t state_, int64_t kept_) : steps(steps_), state(state_), kept(kept_) {
-    length = SEGMENT_BYTES / (kept * VECTOR_BYTES);
+  int64_t steps, state, slot, length, count;
+  Segments(int64_t steps_, int64_t state_, int64_t kept) : steps(steps_), state(state_), slot(state_ + kept) {
+    length = SEGMENT_BYTES / (slot * VECTOR_BYTES);
     while (length * length < steps) length++;  // so that memory grows with the square root of the steps
     if (length > steps) length = steps;
     count = (steps + length - 1) / length;
   }
-  int64_t vectors() const { return state * (count + 1) + kept * length; }
+  int64_t vectors() const { return slot * (length + 1) + state * count; }
 
-  // Run a lane block backward, from the initial state that `scratch` starts with.
+  // Run a lane block backward, from the initial state that `slots` starts with.
   template <class Block>
-  INLINE void backward(Block& block, S* scratch) const {
-    constexpr int L = LANES<S>;
-    S *now = scratch, *starts = now + state * L, *values = starts + state * count * L;
+  INLINE void backward(Block& block, S* slots) const {
+    const int64_t width = slot * LANES<S>, state_width = state * LANES<S>, state_bytes = sizeof(S) * state_width;
+    S* starts = slots + width * (length + 1);
+    auto first_of = [&](int64_t segment) { return segment * length; };
+    auto end_of = [&](int64_t segment) { return segment == count - 1 ? steps : (segment + 1) * length; };
     auto advance = [&](int64_t segment) {
-      const int64_t first = segment * length, end = first + length < steps ? first + length : steps;
-      for (int64_t t = first; t < end; t++) block.template step<true>(t, now, values + (t - first) * kept * L);
-      return end;
+      S* now = slots;
+      for (int64_t t = first_of(segment); t < end_of(segment); t++, now += width)
+        block.template step<true>(t, now, now + width, now + state_width);
+      return now;
     };
     for (int64_t segment = 0; segment < count; segment++) {
-      memcpy(starts + segment * state * L, now, sizeof(S) * state * L);
-      advance(segment);
+      memcpy(starts + segment * state_width, slots, state_bytes);
+      const S* last = advance(segment);
+      if (segment < count - 1) memcpy(slots, last, state_bytes);
     }
     for (int64_t segment = count; segment-- > 0;) {
-      int64_t end = steps;
       if (segment < count - 1) {
-        memcpy(now, starts + segment * state * L, sizeof(S) * state * L);
-        end = advance(segment);
+        memcpy(slots, starts + segment * state_width, state_bytes);
+        advance(segment);
       }
-      for (int64_t t = end; t-- > segment * length;)
-        block.reverse(t, (const S*)values + (t - segment * length) * kept * L);
+      for (int64_t t = end_of(segment); t-- > first_of(segment);) {
+        const S* now = slots + (t - first_of(segment)) * width;
+        block.reverse(t, now, now + state_width);
+      }
     }
   }
 };
@@ -94,37 +104,35 @@ struct SelectiveScan {
   S *A, *d_A, *d_state;  // (N, L), of the lane block
   int64_t lanes;
 
-  static Segments<S> segments(const ScanProblem& p) { return {p.steps, p.state, 2 * p.state}; }
+  static Segments<S> segments(const ScanProblem& p) { return {p.steps, p.state, p.state}; }
   static int64_t vectors(const ScanProblem& p) { return 3 * p.state + segments(p).vectors(); }
 
   template <bool KEEP>
-  INLINE void step(int64_t t, S* state, S* kept) {
+  INLINE void step(int64_t t, const S* state, S* next, S* decays) {
     const V dt = load_lanes(delta + t * D, lanes), x = dt * load_lanes(u + t * D, lanes);
     V sum{};
     for (int64_t n = 0; n < N; n++) {
-      const V before = load(state + n * L), decay = exp<S>(dt * load(A + n * L));
-      const V after = decay * before + x * B[t * N + n];
-      store(state + n * L, after);
-      if (KEEP) {
-        store(kept + 2 * n * L, before);
-        store(kept + (2 * n + 1) * L, decay);
-      } else {
+      const V decay = exp<S>(dt * load(A + n * L)), after = decay * load(state + n * L) + x * B[t * N + n];
+      store(next + n * L, after);
+      if (KEEP)
+        store(decays + n * L, decay);
+      else
         sum += after * C[t * N + n];
-      }
     }
     if (!KEEP) store_lanes(y + t * D, sum, lanes);
   }
 
-  INLINE void reverse(int64_t t, const S* kept) {
+  INLINE void reverse(int64_t t, const S* state, const S* decays) {
     const V dt = load_lanes(delta + t * D, lanes), input = load_lanes(u + t * D, lanes), x = dt * input;
     const V error = d_y ? load_lanes(d_y + t * D, lanes) : V{};
     V d_x{}, d_dt{};
     for (int64_t first = 0; first < N; first += L) {
       const int64_t count = N - first < L ? N - first : L;
-      V for_B[L] = {}, for_C[L] = {};
+      V for_B[L], for_C[L];
+      for (int64_t i = count; i < L; i++) for_B[i] = for_C[i] = V{};
       for (int64_t i = 0; i < count; i++) {
         const int64_t n = first + i;
-        const V before = load(kept + 2 * n * L), decay = load(kept + (2 * n + 1) * L);
+        const V before = load(state + n * L), decay = load(decays + n * L);
         const V d = load(d_state + n * L) + error * C[t * N + n];
         const V d_before = d * decay, d_exponent = d_before * before;
         for_B[i] = d * x;
@@ -176,7 +184,7 @@ struct SelectiveScan {
           scatter((S*)p.d_inputs[5] + start, d_state);
         } else {
           y = (S*)p.outputs[0] + channel;
-          for (int64_t t = 0; t < T; t++) step<false>(t, state, nullptr);
+          for (int64_t t = 0; t < T; t++) step<false>(t, state, state, nullptr);
           scatter((S*)p.outputs[1] + start, state);
         }
       }
@@ -187,133 +195,175 @@ struct SelectiveScan {
 
 // ---- M = exp(g) S, S' = M + k (beta (v - M^T k))^T, y = S'^T q
 
-template <class S>
-struct DeltaRule {
+// A lane block has P vectors of values.
+template <class S, int P>
+struct DeltaBlock {
   using V = Vec<S>;
-  static constexpr int L = LANES<S>;
-  const ScanProblem& p;
-  const int64_t T = p.steps, D = p.width, N = p.state, H = p.heads;
+  using Values = Pack<S, P>;
+  static constexpr int L = LANES<S>, W = P * L;
+  const int64_t D, N, H;
   const S *q, *k, *v, *g, *beta, *d_y;
   S *y, *d_q, *d_k, *d_v, *d_g, *d_beta;
-  S* d_state;  // (N, L), of the lane block
+  S* d_state;  // (N, W)
   int64_t lanes;
 
-  // kept: the state and M^T k
-  static Segments<S> segments(const ScanProblem& p) { return {p.steps, p.state, p.state + 1}; }
-  static int64_t vectors(const ScanProblem& p) { return p.state + segments(p).vectors(); }
-
-  INLINE V decay_of(int64_t t) const { return g ? exp<S>(splat(g[t * H])) : splat(S(1)); }
+  static INLINE Values read(const S* from) {
+    Values out;
+#pragma GCC unroll 4
+    for (int i = 0; i < P; i++) out.v[i] = load(from + i * L);
+    return out;
+  }
+  static INLINE void write(S* to, const Values& x) {
+#pragma GCC unroll 4
+    for (int i = 0; i < P; i++) store(to + i * L, x.v[i]);
+  }
+  INLINE Values read_values(const S* from) const {
+    Values out;
+#pragma GCC unroll 4
+    for (int i = 0; i < P; i++) out.v[i] = load_lanes(from + i * L, lanes - i * L);
+    return out;
+  }
+  INLINE void write_values(S* to, const Values& x) const {
+#pragma GCC unroll 4
+    for (int i = 0; i < P; i++) store_lanes(to + i * L, x.v[i], lanes - i * L);
+  }
+  static INLINE V sum(const Values& x) {
+    V out = x.v[0];
+#pragma GCC unroll 4
+    for (int i = 1; i < P; i++) out += x.v[i];
+    return out;
+  }
+  // Sums over the keys of a value that `term` adds to one of CHAINS independent sums, as each addition waits for the last.
+  template <class F>
+  INLINE Values over_keys(F&& term) const {
+    constexpr int CHAINS = P < 4 ? 4 / P : 1;
+    Values parts[CHAINS] = {};
+    int64_t n = 0;
+    for (; n + CHAINS <= N; n += CHAINS)
+#pragma GCC unroll 4
+      for (int i = 0; i < CHAINS; i++) parts[i] = parts[i] + term(n + i);
+    for (; n < N; n++) parts[0] = parts[0] + term(n);
+#pragma GCC unroll 4
+    for (int i = 1; i < CHAINS; i++) parts[0] = parts[0] + parts[i];
+    return parts[0];
+  }
+  INLINE S decay_of(int64_t t) const { return g ? exp<S>(splat(g[t * H]))[0] : S(1); }
 
   template <bool KEEP>
-  INLINE void step(int64_t t, S* state, S* kept) {
-    const S *key = k + t * H * N, *query = q + t * H * N;
-    const V decay = decay_of(t);
-    V parts[4] = {};  // independent sums, because each addition waits for the one before
-    int64_t n = 0;
-    for (; n + 4 <= N; n += 4)
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; i++) parts[i] += load(state + (n + i) * L) * key[n + i];
-    for (; n < N; n++) parts[0] += load(state + n * L) * key[n];
-    const V recalled = decay * ((parts[0] + parts[1]) + (parts[2] + parts[3]));
-    const V change = beta[t * H] * (load_lanes(v + t * H * D, lanes) - recalled);
-    if (KEEP) {
-      memcpy(kept, state, sizeof(S) * N * L);
-      store(kept + N * L, recalled);
-      for (n = 0; n < N; n++) store(state + n * L, decay * load(state + n * L) + change * key[n]);
-      return;
-    }
-    for (V& part : parts) part = V{};
-    auto write = [&](int64_t n, V& part) {
-      const V after = decay * load(state + n * L) + change * key[n];
-      store(state + n * L, after);
-      part += after * query[n];
+  INLINE void step(int64_t t, const S* state, S* next, S* kept) {
+    const S *key = k + t * H * N, *query = q + t * H * N, decay = decay_of(t);
+    const Values recalled = over_keys([&](int64_t n) { return read(state + n * W) * key[n]; }) * decay;
+    const Values change = (read_values(v + t * H * D) - recalled) * beta[t * H];
+    auto change_key = [&](int64_t n) {
+      const Values after = read(state + n * W) * decay + change * key[n];
+      write(next + n * W, after);
+      return after;
     };
-    for (n = 0; n + 4 <= N; n += 4)
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; i++) write(n + i, parts[i]);
-    for (; n < N; n++) write(n, parts[0]);
-    store_lanes(y + t * H * D, (parts[0] + parts[1]) + (parts[2] + parts[3]), lanes);
+    if (KEEP) {
+      write(kept, recalled);
+      for (int64_t n = 0; n < N; n++) change_key(n);
+    } else {
+      write_values(y + t * H * D, over_keys([&](int64_t n) { return change_key(n) * query[n]; }));
+    }
   }
 
-  INLINE void reverse(int64_t t, const S* kept) {
-    const S *key = k + t * H * N, *query = q + t * H * N;
-    const V decay = decay_of(t), error = d_y ? load_lanes(d_y + t * H * D, lanes) : V{};
-    V parts[4] = {};
-    auto read = [&](int64_t n, V& part) {
-      const V d = load(d_state + n * L) + error * query[n];
-      store(d_state + n * L, d);
-      part += d * key[n];
-    };
-    int64_t n = 0;
-    for (; n + 4 <= N; n += 4)
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; i++) read(n + i, parts[i]);
-    for (; n < N; n++) read(n, parts[0]);
-    const V d_change = (parts[0] + parts[1]) + (parts[2] + parts[3]);
-    const V missing = load_lanes(v + t * H * D, lanes) - load(kept + N * L);
-    const V change = beta[t * H] * missing, d_value = beta[t * H] * d_change;
-    d_beta[t * H] += sum_lanes<S>(d_change * missing);
-    store_lanes(d_v + t * H * D, d_value, lanes);
-    V d_exponent{};
+  INLINE void reverse(int64_t t, const S* state, const S* kept) {
+    const S *key = k + t * H * N, *query = q + t * H * N, decay = decay_of(t), strength = beta[t * H];
+    const Values error = d_y ? read_values(d_y + t * H * D) : Values{};
+    const Values d_change = over_keys([&](int64_t n) {
+      const Values d = read(d_state + n * W) + error * query[n];
+      write(d_state + n * W, d);
+      return d * key[n];
+    });
+    const Values missing = read_values(v + t * H * D) - read(kept);
+    const Values change = missing * strength, d_value = d_change * strength;
+    d_beta[t * H] += sum_lanes<S>(sum(d_change * missing));
+    write_values(d_v + t * H * D, d_value);
+    Values d_exponent{};
     for (int64_t first = 0; first < N; first += L) {
       const int64_t count = N - first < L ? N - first : L;
-      V for_q[L] = {}, for_k[L] = {};
+      V for_q[L], for_k[L];
+      for (int64_t i = count; i < L; i++) for_q[i] = for_k[i] = V{};
       for (int64_t i = 0; i < count; i++) {
-        n = first + i;
-        const V decayed = decay * load(kept + n * L), d = load(d_state + n * L), d_decayed = d - d_value * key[n];
-        for_q[i] = error * (decayed + change * key[n]);
-        for_k[i] = d * change - decayed * d_value;
-        d_exponent += d_decayed * decayed;
-        store(d_state + n * L, decay * d_decayed);
+        const int64_t n = first + i;
+        const Values decayed = read(state + n * W) * decay, d = read(d_state + n * W), d_decayed = d - d_value * key[n];
+        for_q[i] = sum(error * (decayed + change * key[n]));
+        for_k[i] = sum(d * change - decayed * d_value);
+        d_exponent = d_exponent + d_decayed * decayed;
+        write(d_state + n * W, d_decayed * decay);
       }
       S *to_q = d_q + t * H * N + first, *to_k = d_k + t * H * N + first;
       store_lanes(to_q, load_lanes(to_q, count) + sums<S>(for_q), count);
       store_lanes(to_k, load_lanes(to_k, count) + sums<S>(for_k), count);
     }
-    if (d_g) d_g[t * H] += sum_lanes<S>(d_exponent);
+    if (d_g) d_g[t * H] += sum_lanes<S>(sum(d_exponent));
   }
 
   void gather(S* to, const S* from) const {
-    zeros<S>(to, N * L);
-    for (int64_t n = 0; from && n < N; n++) memcpy(to + n * L, from + n * D, sizeof(S) * lanes);
+    zeros<S>(to, N * W);
+    for (int64_t n = 0; from && n < N; n++) memcpy(to + n * W, from + n * D, sizeof(S) * lanes);
   }
   void scatter(S* to, const S* from) const {
-    for (int64_t n = 0; n < N; n++) memcpy(to + n * D, from + n * L, sizeof(S) * lanes);
+    for (int64_t n = 0; n < N; n++) memcpy(to + n * D, from + n * W, sizeof(S) * lanes);
   }
 
-  NOINLINE void run(bool back) {
-    d_state = (S*)p.scratch;
-    S* state = d_state + N * L;
+  // kept: M^T k
+  static Segments<S> segments(const ScanProblem& p) { return {p.steps, p.state * P, P}; }
+  static int64_t vectors(const ScanProblem& p) { return p.state * P + segments(p).vectors(); }
+
+  // Process the values from d on of head h of sequence b.
+  static NOINLINE void run(const ScanProblem& p, bool back, int64_t b, int64_t h, int64_t d) {
+    DeltaBlock x{p.width, p.state, p.heads};
+    const int64_t head = b * p.steps * x.H + h, values = head * x.D + d, start = (b * x.H + h) * x.N * x.D + d;
+    x.lanes = x.D - d < W ? x.D - d : W;
+    x.q = (const S*)p.inputs[0] + head * x.N, x.k = (const S*)p.inputs[1] + head * x.N;
+    x.v = (const S*)p.inputs[2] + values;
+    x.g = p.inputs[3] ? (const S*)p.inputs[3] + head : nullptr, x.beta = (const S*)p.inputs[4] + head;
+    x.d_state = (S*)p.scratch;
+    S* state = x.d_state + x.N * W;
+    x.gather(state, p.inputs[5] ? (const S*)p.inputs[5] + start : nullptr);
+    if (back) {
+      x.d_y = p.d_outputs[0] ? (const S*)p.d_outputs[0] + values : nullptr;
+      x.d_q = (S*)p.d_inputs[0] + head * x.N, x.d_k = (S*)p.d_inputs[1] + head * x.N;
+      x.d_v = (S*)p.d_inputs[2] + values;
+      x.d_g = p.d_inputs[3] ? (S*)p.d_inputs[3] + head : nullptr, x.d_beta = (S*)p.d_inputs[4] + head;
+      x.gather(x.d_state, p.d_outputs[1] ? (const S*)p.d_outputs[1] + start : nullptr);
+      segments(p).backward(x, state);
+      x.scatter((S*)p.d_inputs[5] + start, x.d_state);
+    } else {
+      x.y = (S*)p.outputs[0] + values;
+      for (int64_t t = 0; t < p.steps; t++) x.template step<false>(t, state, state, nullptr);
+      x.scatter((S*)p.outputs[1] + start, state);
+    }
+  }
+};
+
+template <class S>
+struct DeltaRule {
+  static constexpr int64_t L = LANES<S>;
+  const ScanProblem& p;
+
+  static int64_t vectors(const ScanProblem& p) {
+    const int64_t wide = DeltaBlock<S, 4>::vectors(p), narrow = DeltaBlock<S, 1>::vectors(p);
+    return wide > narrow ? wide : narrow;
+  }
+
+  void run(bool back) const {
+    const int64_t T = p.steps, N = p.state, D = p.width, H = p.heads;
     if (back)
       for (int i : {0, 1, 3, 4})
         if (p.d_inputs[i]) zeros<S>(p.d_inputs[i], p.batch * T * H * (i < 2 ? N : 1));
     for (int64_t b = 0; b < p.batch; b++)
-      for (int64_t h = 0; h < H; h++) {
-        const int64_t head = b * T * H + h;
-        q = (const S*)p.inputs[0] + head * N, k = (const S*)p.inputs[1] + head * N;
-        g = p.inputs[3] ? (const S*)p.inputs[3] + head : nullptr, beta = (const S*)p.inputs[4] + head;
-        if (back) {
-          d_q = (S*)p.d_inputs[0] + head * N, d_k = (S*)p.d_inputs[1] + head * N;
-          d_g = p.d_inputs[3] ? (S*)p.d_inputs[3] + head : nullptr, d_beta = (S*)p.d_inputs[4] + head;
-        }
-        for (int64_t d = 0; d < D; d += L) {
-          lanes = D - d < L ? D - d : L;
-          const int64_t start = (b * H + h) * N * D + d;
-          v = (const S*)p.inputs[2] + head * D + d;
-          gather(state, p.inputs[5] ? (const S*)p.inputs[5] + start : nullptr);
-          if (back) {
-            d_y = p.d_outputs[0] ? (const S*)p.d_outputs[0] + head * D + d : nullptr;
-            d_v = (S*)p.d_inputs[2] + head * D + d;
-            gather(d_state, p.d_outputs[1] ? (const S*)p.d_outputs[1] + start : nullptr);
-            segments(p).backward(*this, state);
-            scatter((S*)p.d_inputs[5] + start, d_state);
+      for (int64_t h = 0; h < H; h++)
+        for (int64_t d = 0; d < D;) {
+          if (D - d > L) {
+            DeltaBlock<S, 4>::run(p, back, b, h, d);
+            d += 4 * L;
           } else {
-            y = (S*)p.outputs[0] + head * D + d;
-            for (int64_t t = 0; t < T; t++) step<false>(t, state, nullptr);
-            scatter((S*)p.outputs[1] + start, state);
+            DeltaBlock<S, 1>::run(p, back, b, h, d);
+            d += L;
           }
         }
-      }
   }
 };
 
@@ -387,7 +437,7 @@ struct Wkv {
   V w, u, d_w, d_u, d_num, d_den, d_max;
   int64_t lanes;
 
-  static Segments<S> segments(const ScanProblem& p) { return {p.steps, 3, 3}; }
+  static Segments<S> segments(const ScanProblem& p) { return {p.steps, 3, 0}; }
   static int64_t vectors(const ScanProblem& p) { return segments(p).vectors(); }
 
   // Factors exp(a - max(a, b)) and exp(b - max(a, b)), the larger of which is 1.
@@ -400,24 +450,22 @@ struct Wkv {
   }
 
   template <bool KEEP>
-  INLINE void step(int64_t t, S* state, S* kept) {
+  INLINE void step(int64_t t, const S* state, S* next, S*) {
     const V key = load_lanes(k + t * D, lanes), value = load_lanes(v + t * D, lanes);
     const V num = load(state), den = load(state + L), max = load(state + 2 * L);
-    if (KEEP) {
-      memcpy(kept, state, sizeof(S) * 3 * L);
-    } else {
+    if (!KEEP) {
       const Factors f = factors(max, key + u);
       store_lanes(y + t * D, (f.first * num + f.second * value) / (f.first * den + f.second), lanes);
     }
     const Factors f = factors(max + w, key);
-    store(state, f.first * num + f.second * value);
-    store(state + L, f.first * den + f.second);
-    store(state + 2 * L, max + w > key ? max + w : key);
+    store(next, f.first * num + f.second * value);
+    store(next + L, f.first * den + f.second);
+    store(next + 2 * L, max + w > key ? max + w : key);
   }
 
-  INLINE void reverse(int64_t t, const S* kept) {
+  INLINE void reverse(int64_t t, const S* state, const S*) {
     const V key = load_lanes(k + t * D, lanes), value = load_lanes(v + t * D, lanes);
-    const V num = load(kept), den = load(kept + L), max = load(kept + 2 * L);
+    const V num = load(state), den = load(state + L), max = load(state + 2 * L);
     const V error = d_y ? load_lanes(d_y + t * D, lanes) : V{};
 
     // gradients of the new state; the derivative of a maximum is one half for each of two equal values, as in torch
@@ -465,7 +513,7 @@ struct Wkv {
           for (int i = 0; i < 3; i++) store_lanes((S*)p.d_inputs[4] + (3 * b + i) * D + d, *parts[i], lanes);
         } else {
           y = (S*)p.outputs[0] + channel;
-          for (int64_t t = 0; t < T; t++) step<false>(t, state, nullptr);
+          for (int64_t t = 0; t < T; t++) step<false>(t, state, state, nullptr);
           for (int i = 0; i < 3; i++)
             store_lanes((S*)p.outputs[1] + (3 * b + i) * D + d, load((const S*)state + i * L), lanes);
         }
