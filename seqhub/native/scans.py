@@ -248,6 +248,8 @@ class _Scan:
     ) -> None:
         """Call `forward` or `backward` of the library."""
         sizes = self.sizes(tensors)
+        if self.reads_output and function == "backward" and output is None:
+            raise InvalidInputError("output=None: must be a tensor")
         given = [tensor for tensor in (*tensors, output, *d_outputs) if tensor is not None]
         dtypes = {tensor.dtype for tensor in given}
         if dtypes not in ({torch.float32}, {torch.float64}):
