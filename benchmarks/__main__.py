@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import RESULTS, get_benchmark, list_benchmarks
-from benchmarks.timing import Row, number
+from benchmarks.timing import Row, number, processor
 from seqhub.records import environment
 
 
@@ -34,7 +34,7 @@ def main() -> None:
 
 def table(title: str, rows: list[Row]) -> Table:
     machine = environment()
-    caption = f"{machine['cores']} cores, {machine['platform']}, Python {machine['python']}"
+    caption = f"{processor()}, {machine['cores']} cores, {machine['platform']}, Python {machine['python']}"
     grid = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
     for heading in ("case", "baseline", "seqhub", "unit", "ratio", "goal", ""):
         grid.add_column(heading, justify="right" if heading in ("baseline", "seqhub", "ratio") else "left")
@@ -51,7 +51,7 @@ def save(name: str, title: str, rounds: int, rows: list[Row]) -> None:
         "benchmark": name,
         "title": title,
         "rounds": rounds,
-        "environment": environment(),
+        "environment": {**environment(), "processor": processor()},
         "rows": [{**asdict(row), "met": row.met} for row in rows],
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -2,10 +2,12 @@
 
 import operator
 import os
+import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Literal, NamedTuple
 
@@ -93,6 +95,16 @@ def native(on: bool) -> Iterator[None]:
             del os.environ["SEQHUB_KERNELS"]
         else:
             os.environ["SEQHUB_KERNELS"] = before
+
+
+def processor() -> str:
+    """Return the name of the processor, or its architecture if the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
 
 
 def number(value: float | None) -> str:

@@ -23,6 +23,7 @@ ORDER = (
     "loop",
     "sweep",
     "eval",
+    "scans",
     "generate",
     "generate_sequences",
     "loader",

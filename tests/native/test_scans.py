@@ -276,8 +276,8 @@ def test_equal_calls_give_equal_bits(kind):
 
 
 @needs_library
-def test_any_layout():
-    """Transposed, expanded and negated views are read as they are."""
+def test_any_strides():
+    """Transposed, expanded and negated views are read correctly."""
     u, delta, a, b, c, state = inputs_of("selective_scan", batch=2, steps=3, width=4, states=3)
     turned = u.detach().transpose(1, 2).contiguous().transpose(1, 2)
     same = b.detach()[:1].expand(2, -1, -1)
