@@ -65,7 +65,7 @@ def selective_scan(
     """
     y, state = _run("selective_scan", (u, delta, A, B, C, initial_state), instruction_set)
     if D is not None:
-        y = y + u * D
+        y = torch.addcmul(y, u, D)
     if z is not None:
         y = y * F.silu(z)
     return y, state

@@ -113,7 +113,8 @@ def _with_globals(function: FunctionType, replacements: dict[str, Any]) -> Funct
     values = {**function.__globals__, **known} if known else function.__globals__
     copy = FunctionType(function.__code__, values, function.__name__, function.__defaults__, tuple(cells) or None)
     copy.__kwdefaults__ = function.__kwdefaults__
-    return functools.update_wrapper(copy, function)
+    functools.update_wrapper(copy, function)
+    return copy
 
 
 def _fits(first: Tensor, *others: Tensor | None) -> bool:
