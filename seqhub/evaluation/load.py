@@ -10,6 +10,7 @@ from seqhub.models.ids import ModelId
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.models.registry import family_of
 from seqhub.models.sources import source_of
+from seqhub.native.transformers_kernels import use_native_scans
 from seqhub.records import RunRecord
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def load_model(folder: Path, head: str = "sequence", *, trust_remote_code: bool 
             f"{kind.replace('_', ' ')}: {sorted(map(str, names))[0]}" for kind, names in problems.items()
         )
         raise CorruptFileError(f"weights and config.json of {folder} do not fit together ({details})")
+    use_native_scans(model)
     model.eval()
     loaded: PreTrainedModel = model
     return loaded
@@ -105,7 +107,8 @@ def _config_with_code(folder: Path, trusted: bool) -> Any:
         return config
     if (folder / RunRecord.FILE_NAME).is_file() and config.code is not None:
         named = ModelId.parse(RunRecord.load(folder).model)
-        if named.code is not None and named.code.is_file() and file_digest(named.code) == config.code_sha256:
+        own = named.code is not None and not named.code.resolve().is_relative_to(folder.resolve())
+        if own and named.code.is_file() and file_digest(named.code) == config.code_sha256:
             config.use(source_of(named))
             return config
     place = f"the file {config.code} in {folder}" if config.code else f"the package {model.place}"

@@ -20,6 +20,7 @@ from seqhub.evaluation.inference import ModelScorer
 from seqhub.metrics.classification import reaches
 from seqhub.metrics.per_example import example_accuracy, example_metrics
 from seqhub.models.predict import logistic_outputs
+from seqhub.native.transformers_kernels import use_native_scans
 from seqhub.records import RunRecord
 from seqhub.tasks.schema import TaskSchema
 from seqhub.training import checkpoints
@@ -143,6 +144,7 @@ def _train(
     # model, with the vocabulary and labels of the task
     model = bare_model = create_model(config, schema)
     conformance = require_conformance(config, bare_model, schema)
+    use_native_scans(bare_model)  # a loop in torch operations would take longer than the rest of the step
     model = accelerator.prepare(model)
     # The optimizer is not wrapped by Accelerate: the wrapper is for fp16 and gradient accumulation, and takes 0.3 ms a
     # step
