@@ -45,6 +45,7 @@ class Route:
         body_limit: Maximum size of the body in bytes; a larger body raises 413.
         work: Pool of workers; None for `light` if the method is GET, and for `write` otherwise.
         takes_basic: Whether Basic credentials are accepted, which git sends.
+        is_page: Whether the response is a web page; the route exists for clients that accept HTML only.
     """
 
     method: str
@@ -56,6 +57,7 @@ class Route:
     body_limit: int = JSON_LIMIT
     work: Work | None = None
     takes_basic: bool = False
+    is_page: bool = False
 
     @property
     def pool(self) -> Work:

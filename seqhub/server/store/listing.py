@@ -108,6 +108,13 @@ class Listing(StorePart):
         with self.database.reading() as connection:
             return connection.execute(query, (repo_type,)).fetchall()
 
+    def author_counts(self, repo_type: RepoType, limit: int) -> list[tuple[str, int]]:
+        """Return the accounts with the most public repositories, with their number."""
+        query = """SELECT accounts.name, count(*) FROM repos JOIN accounts ON accounts.id = repos.owner
+            WHERE kind = ? AND private = 0 GROUP BY repos.owner ORDER BY 2 DESC, 1 LIMIT ?"""
+        with self.database.reading() as connection:
+            return connection.execute(query, (repo_type, limit)).fetchall()
+
 
 def _tag_conditions(connection: sqlite3.Connection, tags: Sequence[str], values: dict[str, Any]) -> list[str]:
     where = []
