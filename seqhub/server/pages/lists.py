@@ -114,7 +114,6 @@ def repositories(context: RequestContext) -> Response:
         sorts={name: title for name, (_, title) in SORTS.items()},
         groups=[(title, links) for title, links in groups if links],
         is_filtered=any(given.values()),
-        has_chosen=any(value for name, value in given.items() if name != "q"),
         is_first=not query.get("cursor"),
         first_url=with_query(path, **state),
         next_url=None if after is None else with_query(path, **state, cursor=after),
