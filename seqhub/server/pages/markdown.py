@@ -186,7 +186,7 @@ def _image(value: str, base: Base) -> str | None:
     except ValueError:
         return None
     if parts.scheme or parts.netloc:
-        return value
+        return value if parts.scheme else f"https://{parts.netloc}{parts.path}"
     path = _below(parts.path.lstrip("/"), base.folder if not parts.path.startswith("/") else "")
     return base.files + quote(path) if path else None
 
@@ -215,7 +215,7 @@ def _finish(html: str) -> str:
             return "</table></div>" if closing else f'<div class="scroll-box" tabindex="0"><table{attributes}>'
         found = {name: unescape(value) for name, value in _ATTRIBUTE.findall(attributes)}
         source = found.get("src")
-        if source is not None and source.startswith("/"):
+        if source is not None and re.match(r"/[^/\\]", source):
             alt = "" if "alt" in found else ' alt=""'
             return f'<img{attributes}{alt} loading="lazy">'
         text = escape(found.get("alt") or "image")

@@ -60,7 +60,8 @@ license: mit
 ---
 # A hostile card
 
-<script>document.title = "run"</script><img src=a.txt onerror="document.title='run'"> <svg onload="document.title='run'"></svg>
+<script>document.title = "run"</script><img src=a.txt onerror="document.title='run'">
+<svg onload="document.title='run'"></svg>
 <iframe src="https://outside.example/"></iframe><style>body { display: none }</style>
 ![outside](https://outside.example/tracker.png) <a href="javascript:document.title='run'">link</a>
 <form action="https://outside.example/"><input name="q"><button>Send</button></form>
