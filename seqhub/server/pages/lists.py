@@ -14,6 +14,7 @@ from seqhub.server.pages.links import repo_url, with_query
 from seqhub.server.pages.templating import page
 from seqhub.server.request import RequestContext
 from seqhub.server.routing import Route
+from seqhub.server.store.listing import Summary
 from seqhub.server.types import Repo, RepoType
 
 PAGE: Final = 30
@@ -108,7 +109,7 @@ def repositories(context: RequestContext) -> Response:
         "list.html",
         kinds=kinds,
         repo_type=repo_type,
-        items=[_item(context, repo) for repo in repos],
+        items=[_item(found) for found in context.store.listing.summaries(repos)],
         state=state,
         sort=sort,
         sorts={name: title for name, (_, title) in SORTS.items()},
@@ -123,16 +124,12 @@ def repositories(context: RequestContext) -> Response:
 
 def _items(context: RequestContext, repo_type: RepoType, limit: int) -> list[Item]:
     repos, _ = context.store.listing.repos(repo_type, viewer=context.identity.viewer, limit=limit)
-    return [_item(context, repo) for repo in repos]
+    return [_item(found) for found in context.store.listing.summaries(repos)]
 
 
-def _item(context: RequestContext, repo: Repo) -> Item:
-    tags = context.store.repos.tags(repo)
-    card = context.store.repos.card(repo) if repo.repo_type == "model" else {}
-    task = card.get("pipeline_tag") if isinstance(card.get("pipeline_tag"), str) else None
-    shown = [tag for tag in tags if ":" not in tag and tag != task and len(tag) <= 40][:_SHOWN_TAGS]
-    downloads, likes = context.store.repos.downloads(repo), context.store.likes.count(repo)
-    return Item(repo, repo_url(repo), downloads, likes, task[:60] if task else None, shown)
+def _item(found: Summary) -> Item:
+    tags = [tag for tag in found.tags if ":" not in tag and tag != found.task and len(tag) <= 40][:_SHOWN_TAGS]
+    return Item(found.repo, repo_url(found.repo), found.downloads, found.likes, found.task and found.task[:60], tags)
 
 
 def _facet_values(context: RequestContext, repo_type: RepoType) -> list[tuple[str, str, list[tuple[str, int | None]]]]:

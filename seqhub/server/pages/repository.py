@@ -104,7 +104,9 @@ def rendered_card(context: RequestContext, commit: Commit, revision: str, folder
             context.require_heavy_worker()
         text = text_of(context, commit, entry, MAX_README)
         front_matter, body = markdown.split_front_matter(text)
-        problems = cards.validate(text, repo.repo_type)[0] if front_matter is not None and not folder else []
+        # Parsing YAML takes as long as rendering a short card, and a card in the database was parsed before.
+        is_unread = front_matter is not None and not folder and not context.store.repos.card(repo)
+        problems = cards.validate(text, repo.repo_type)[0] if is_unread else []
         unreadable = [problem for problem in problems if not problem.startswith('Error: "')]
         body, is_whole = markdown.shortened(body)
         pages, files = file_url(repo, "blob", revision), file_url(repo, "resolve", revision)

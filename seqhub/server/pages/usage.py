@@ -69,7 +69,7 @@ def _transformers(repo_id: str, card: Mapping[str, Any], config: Mapping[str, An
 def _auto_class(config: Mapping[str, Any]) -> str:
     """Return the class of transformers that loads a model: by its `auto_map`, then by the name of its architecture."""
     auto_map = config.get("auto_map") or {}
-    named = [name for name in auto_map if _AUTO_CLASS.fullmatch(name)]
+    named: list[str] = [name for name in auto_map if _AUTO_CLASS.fullmatch(name)]
     specific = [name for name in named if name != "AutoModel"]
     if named:
         return (specific or named)[0]
