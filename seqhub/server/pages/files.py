@@ -23,6 +23,7 @@ from seqhub.server.types import Commit, Entry
 TREE_PAGE: Final = 100
 MAX_REFS: Final = 100  # in the list of branches and tags
 TEXT_BYTES: Final = 40_000  # of a text on one page
+CODE_BYTES: Final = 20_000  # of a text with colours
 TEXT_LINES: Final = 1000
 LIGHT_CODE: Final = 10_000  # characters; a heavy worker highlights more
 IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg"})
@@ -164,12 +165,13 @@ def _markdown_view(context: RequestContext, commit: Commit, entry: Entry) -> dic
 
 
 def _text_view(context: RequestContext, commit: Commit, entry: Entry) -> dict[str, Any]:
-    """Return one part of a text, at most `TEXT_BYTES` long; parts begin at a line."""
+    """Return one part of a text, at most `TEXT_BYTES` or `CODE_BYTES` long; parts begin at a line."""
     if entry.size and not is_text(beginning(context, commit, entry, 8192)):
         return {"view": "binary", "reason": "It is not a text."}
     start = context.integer("byte", 0, low=0, high=10**15)
     first_line = context.integer("line", 1, low=1, high=10**12)
-    raw = beginning(context, commit, entry, TEXT_BYTES, start)
+    language = language_of(entry.path)
+    raw = beginning(context, commit, entry, CODE_BYTES if language else TEXT_BYTES, start)
     end = len(raw)
     lines = raw.split(b"\n")
     if len(lines) > TEXT_LINES:
@@ -178,24 +180,33 @@ def _text_view(context: RequestContext, commit: Commit, entry: Entry) -> dict[st
         end = raw.rfind(b"\n") + 1 or len(raw)
     text = raw[:end].decode("utf-8", "replace")
     count = text.count("\n") + (not text.endswith("\n"))
-    language = language_of(entry.path)
 
     def computed() -> str:
         if len(text) > LIGHT_CODE:
             context.require_heavy_worker()
-        return highlight(text, language)
+        return numbered_lines(highlight(text, language), first_line) if text else ""
 
-    key = ("text", language, start, entry.lfs.sha256 if entry.lfs else entry.oid)
-    shown = context.rendered.get(key, computed).removesuffix("\n").split("\n") if text else []
+    key = ("text", language, start, first_line, entry.lfs.sha256 if entry.lfs else entry.oid)
+    html = Markup(context.rendered.get(key, computed))
     query: dict[str, str] = {"source": "1"} if "source" in context.request.query_params else {}
     here = file_url(context.repo, "blob", context.params["revision"], entry.path)
     has_more = start + end < entry.size
     next_url = with_query(here, byte=str(start + end), line=str(first_line + count), **query) if has_more else None
-    return {
-        "view": "text",
-        "lines": [(number, Markup(line)) for number, line in enumerate(shown, first_line)],
-        "next_url": next_url,
-    }
+    return {"view": "text", "html": html, "next_url": next_url}
+
+
+def numbered_lines(html: str, first: int) -> str:
+    """Return lines of HTML with links to each line.
+
+    Args:
+        html: Lines, without elements that span two of them.
+        first: Number of the first line.
+    """
+    return "".join(
+        f'<span class="code-line" id="L{number}"><a class="line-number" href="#L{number}" aria-label="Line {number}" '
+        f'data-line="{number}"></a><span class="line-text">{line}\n</span></span>'
+        for number, line in enumerate(html.removesuffix("\n").split("\n"), first)
+    )
 
 
 def _base(context: RequestContext, entry: Entry) -> Base:
