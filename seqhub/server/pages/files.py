@@ -16,7 +16,7 @@ from seqhub.server.pages.markdown import Base, render, shortened, split_front_ma
 from seqhub.server.pages.repository import rendered_card, repository_values
 from seqhub.server.pages.templating import page
 from seqhub.server.request import RequestContext
-from seqhub.server.routes.files import absent_entry, scan_of
+from seqhub.server.routes.files import IMAGES, absent_entry, scan_of
 from seqhub.server.routing import Route
 from seqhub.server.types import Commit, Entry
 
@@ -26,7 +26,6 @@ TEXT_BYTES: Final = 40_000  # of a text on one page
 CODE_BYTES: Final = 20_000  # of a text with colours
 TEXT_LINES: Final = 1000
 LIGHT_CODE: Final = 10_000  # characters; a heavy worker highlights more
-IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg"})
 _MARKDOWN: Final = frozenset({".md", ".markdown"})
 
 
@@ -98,7 +97,7 @@ def view_of(context: RequestContext, commit: Commit, entry: Entry) -> dict[str, 
     suffix = PurePosixPath(entry.path).suffix.lower()
     as_source = "source" in context.request.query_params
     found: dict[str, Any] | None = None
-    if suffix in IMAGES:
+    if suffix in IMAGES and not as_source:
         found = {"view": "image"}
     elif suffix == ".safetensors":
         found = _weights_view(context, commit, entry)
@@ -108,7 +107,7 @@ def view_of(context: RequestContext, commit: Commit, entry: Entry) -> dict[str, 
         found = _notebook_view(context, commit, entry)
     elif not as_source and suffix in _MARKDOWN:
         found = _markdown_view(context, commit, entry)
-    has_source = found is not None and found["view"] in ("table", "notebook", "markdown")
+    has_source = found is not None and (suffix == ".svg" or found["view"] in ("table", "notebook", "markdown"))
     return {"has_source": has_source, **(found or _text_view(context, commit, entry))}
 
 

@@ -33,6 +33,8 @@ model-index:
 
 It remembers **two symbols**. See [the code](model.py), [the docs](docs/guide.md#use) and ![loss](figures/loss.png).
 
+![drawing](figures/drawing.svg)
+
 | column | value |
 |---|--:|
 | a | 1 |
@@ -45,6 +47,8 @@ PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000080000000808020000004b6d29dc0000001849444154789c63a0d8e13f0309808914c5a3"
     "1a4635400003009c8302113ab5ff2c0000000049454e44ae426082"
 )
+SVG = b"""<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><style>rect { fill: #0a0 }</style>
+<rect width="40" height="20"/><script>document.documentElement.setAttribute("data-ran", "1")</script></svg>"""
 
 
 def safetensors(tensors: dict[str, list[int]], metadata: dict[str, str] | None = None) -> bytes:
@@ -95,6 +99,7 @@ def fill(hub: Hub) -> None:
         "docs/guide.md": b"# Guide\n\n## Use\n\nRead ../model.py in [model](../model.py).\n",
         "docs/README.md": b"Texts of this *folder*.",
         "figures/loss.png": PNG,
+        "figures/drawing.svg": SVG,
         "rows.csv": b'text,label\nBabE,Q\n"B,E",R\n',
         "rows.jsonl": b'{"text": "BabE", "label": "Q"}\n{"text": "BE", "steps": [1, 2]}\n',
         "notebook.ipynb": json.dumps(NOTEBOOK).encode(),

@@ -41,6 +41,7 @@ PAGES = {
     "notebook": "/ada/net/blob/main/notebook.ipynb",
     "weights": "/ada/net/blob/main/model.safetensors",
     "image": "/ada/net/blob/main/figures/loss.png",
+    "drawing": "/ada/net/blob/main/figures/drawing.svg",
     "binary": "/ada/net/blob/main/binary.bin",
     "commits": "/ada/net/commits/main",
     "commit": "/ada/net/commit/main",
@@ -204,6 +205,17 @@ def test_an_image_of_the_repository_is_shown(server: Running, browser: Any) -> N
         image.scroll_into_view_if_needed()
         found.page.wait_for_function("document.querySelector('article img').complete")
         assert image.evaluate("image => image.naturalWidth") == 8
+        drawing = found.page.get_by_role("img", name="drawing")
+        drawing.scroll_into_view_if_needed()
+        found.page.wait_for_function("document.querySelectorAll('article img')[1].complete")
+        assert drawing.evaluate("image => image.naturalWidth") == 40
+
+
+def test_an_svg_opened_by_itself_runs_no_script(server: Running, browser: Any) -> None:
+    with opened(browser, f"{server.url}/ada/net/resolve/main/figures/drawing.svg") as found:
+        assert found.page.locator("rect").evaluate("rect => getComputedStyle(rect).fill") == "rgb(0, 170, 0)"
+        assert found.page.locator("svg").get_attribute("data-ran") is None
+        assert any("script" in error.lower() for error in found.errors), "Chromium reports what it blocked"
 
 
 def test_an_empty_hub(tmp_path: Path, browser: Any) -> None:

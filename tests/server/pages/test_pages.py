@@ -9,6 +9,7 @@ import pytest
 
 from seqhub.server.pages import static
 from seqhub.server.pages.tabs import TABS
+from seqhub.server.types import AddLarge
 from tests.server.pages.conftest import html
 from tests.server.routes.conftest import Hub
 
@@ -22,6 +23,8 @@ REPO_PAGES = [
     "/ada/net/blob/main/docs/guide.md",
     "/ada/net/blob/main/model.safetensors",
     "/ada/net/blob/main/figures/loss.png",
+    "/ada/net/blob/main/figures/drawing.svg",
+    "/ada/net/blob/main/figures/drawing.svg?source=1",
     "/ada/net/blob/main/rows.csv",
     "/ada/net/blob/main/rows.jsonl",
     "/ada/net/blob/main/notebook.ipynb",
@@ -173,6 +176,33 @@ def test_views_of_files(hub: Hub) -> None:
     assert '<pre class="output-text" tabindex="0">2\n</pre>' in notebook
     assert "It is not a text." in html(hub, "/ada/net/blob/main/binary.bin").text
     assert "This file is empty." in html(hub, "/ada/net/blob/main/empty.txt").text
+
+
+def test_marks_of_large_files_and_scans(hub: Hub) -> None:
+    pytest.importorskip("picklescan")
+    import hashlib
+    from importlib.metadata import version
+
+    repo = hub.make("bob/marks", **{"x.pkl": b"cposix\nsystem\n."})
+    store = hub.store
+    entry = store.revisions.entry(repo, store.revisions.resolve(repo, "main"), "x.pkl")
+    account = store.accounts.find("bob")
+    assert entry is not None
+    assert account is not None
+    content = b"large" * 1000
+    sha256 = hashlib.sha256(content).hexdigest()
+    writer = store.blobs.begin()
+    writer.write(content)
+    writer.finish(sha256, len(content), account)
+    large = [AddLarge("large.bin", sha256, len(content))]
+    store.commits.create(repo, "main", large, expected_parent=None, author="bob", title="large", uploader=account)
+    store.scans.keep(entry.oid, ".pkl", f"picklescan {version('picklescan')}", "suspicious")
+    text = html(hub, "/bob/marks/tree/main").text
+    assert "suspicious pickle" in text
+    assert ">LFS</span>" in text
+    assert sha256 in html(hub, "/bob/marks/blob/main/large.bin").text
+    assert "suspicious pickle" in html(hub, "/bob/marks/blob/main/x.pkl").text
+    store.repos.delete(repo)
 
 
 def test_history(hub: Hub) -> None:

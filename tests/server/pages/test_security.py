@@ -317,7 +317,13 @@ def test_svg_and_html_files_are_never_part_of_a_page(hub: Hub, repo: Repo) -> No
         text = assert_harmless(html(hub, f"/bob/hostile/blob/main/{name}"))
         assert "onload" not in text or "&lt;" in text
         answer = html(hub, f"/bob/hostile/resolve/main/{name}")
-        assert answer.headers["content-type"] in ("text/plain; charset=utf-8", "application/octet-stream")
+        media_type = answer.headers["content-type"]
+        assert media_type in ("text/plain; charset=utf-8", "image/svg+xml", "image/png")
+        if media_type == "image/svg+xml":
+            policy = answer.headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "sandbox;" in policy
+            assert "script" not in policy
 
 
 def test_raw_files_are_sandboxed(hub: Hub) -> None:
