@@ -45,6 +45,14 @@ hub-suite: $(READY)  ## Run huggingface_hub's and datasets' own tests on the ser
 js-suite: $(READY)  ## Run 42 operations of the npm client @huggingface/hub on the server (needs node and npm).
 	$(BIN)/python tests/server/suite/js.py --scratch build/js-suite
 
+PAGES_SUITE := build/pages-suite
+
+pages-suite: $(READY)  ## Test the pages in Chromium, with axe-core and screenshots (needs chromium and npm).
+	@mkdir -p $(PAGES_SUITE)
+	@$(BIN)/python -m pip install -qq 'playwright>=1.50'
+	@test -e $(PAGES_SUITE)/package/axe.min.js || (cd $(PAGES_SUITE) && npm pack --silent axe-core@4 >/dev/null && tar xf axe-core-*.tgz)
+	PAGES_SUITE=$(PAGES_SUITE) $(BIN)/python -m pytest tests/server/pages/test_browser.py -rs
+
 SANITIZED := build/sanitized/seqhub/native/recurrence.so
 $(SANITIZED): setup.py $(wildcard seqhub/native/src/*)
 	CXXFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" \
@@ -95,4 +103,4 @@ cards: $(READY)  ## Render all cards and pages.
 	$(BIN)/python -m model_cards render
 	$(BIN)/python -m docs.render
 
-.PHONY: help install demo test test-all transformers-suite hub-suite js-suite sanitize fuzz wheel format lint bench release cards
+.PHONY: help install demo test test-all transformers-suite hub-suite js-suite pages-suite sanitize fuzz wheel format lint bench release cards

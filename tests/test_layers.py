@@ -40,6 +40,7 @@ LIBRARIES = {  # that a package may import, besides the standard library and low
         *{"starlette", "uvicorn", "httptools", "anyio", "itsdangerous", "prometheus_client"},
         *{"yaml", "lz4", "blake3", "picklescan", "pytest"},
         *{"numpy", "pyarrow"},  # in the process of the dataset viewer
+        *{"jinja2", "markupsafe", "markdown_it", "nh3", "pygments"},
     },
     "data": {"numpy", "pyarrow", "datasets", "torch", "fsspec", "transformers"},
     "cards": {"jinja2", "huggingface_hub", "yaml"},

@@ -92,6 +92,7 @@ EXCEPTIONS = {
     "benchmarks/reference_generators.py": (r"nobody|everybody", "words of the task"),
     "seqhub/tasks/sentiment.py": (r"nobody|everybody|near the door", "words of the task"),
     "tests/tasks/test_sentiment.py": (r"nobody|everybody", "words of the task"),
+    "tests/server/pages/test_security.py": (r"feed", "method of HTMLParser"),
     "seqhub/cli/data.py": (r"left_out", "key of the JSON output"),
     "seqhub/native/eligibility.py": (r"layout", "attribute of a tensor"),
     "seqhub/training/config.py": (r'"strictness"', "name of a setting in records"),

@@ -22,9 +22,11 @@ from seqhub.server.auth import Identity, absent, authorise, identify
 from seqhub.server.errors import CODES, HubHTTPError
 from seqhub.server.limits import BodyLimiter
 from seqhub.server.middleware import VIEWER_HOST
+from seqhub.server.pages.table import routes as page_routes
+from seqhub.server.pages.templating import error_page
 from seqhub.server.pickle_scan import Scanner
 from seqhub.server.rate_limit import RateLimit
-from seqhub.server.request import HeavyWork, RequestContext, raw_path
+from seqhub.server.request import HeavyWork, RequestContext, accepts_html, raw_path
 from seqhub.server.routes import (
     access_requests,
     account,
@@ -72,7 +74,7 @@ def table() -> list[Route]:
         listing,
     ):
         rows += group.routes
-    return rows
+    return rows + page_routes
 
 
 def compatibility() -> str:
@@ -92,9 +94,11 @@ requests return an error in JSON. A test compares this page with the table.
 `namespace/name`, case-insensitive; a name without a namespace redirects to `seqhub/name`. GET routes also serve HEAD.
 The routes under `{viewer.PREFIX}` take the repository as the parameter `dataset`, and also answer without this prefix
 under the host name `datasets-server.HOST`, where `datasets` expects them.
-`/healthz` and `/metrics` are not in the table. Permissions (see `seqhub/server/auth.py`): `public`
-needs nothing, `signed` a signed URL, `account` any signed-in user, `info` a repository that the client may see, `read`
-its files, `discuss` a signed-in reader with a token that may write, `write` and `admin` the right to do so.
+`/healthz` and `/metrics` are not in the table. The routes of web pages exist for requests whose `Accept` header names
+`text/html`, as that of a browser; for other requests these paths return 404. Permissions (see
+`seqhub/server/auth.py`): `public` needs nothing, `signed` a signed URL, `account` any signed-in user, `info` a
+repository that the client may see, `read` its files, `discuss` a signed-in reader with a token that may write, `write`
+and `admin` the right to do so.
 
 | method | path | permission | state | for |
 | --- | --- | --- | --- | --- |
@@ -121,6 +125,7 @@ class Dispatcher:
         self.diffs: AnswerCache[str] = AnswerCache(4 * 2**20)
         self.headers: AnswerCache[bytes] = AnswerCache(8 * 2**20)
         self.viewer = Viewer()
+        self.rendered: AnswerCache[str] = AnswerCache(16 * 2**20)
         self.wrong_tokens = RateLimit(settings.max_wrong_tokens, settings.wrong_token_seconds)
         self.rows = [(PathPattern(route.pattern), route) for route in routes]
 
@@ -145,16 +150,20 @@ class Dispatcher:
         try:
             response = await self.answer(request)
         except HubHTTPError as error:
-            response = error_response(error)
+            response = error_response(error, request)
         except Exception:
             logger.exception("request %s failed", request_id)
-            response = error_response(HubHTTPError(500, f"Internal error; see {request_id} in the log of the server."))
+            message = f"Internal error; see {request_id} in the log of the server."
+            response = error_response(HubHTTPError(500, message), request)
         await response(scope, receive, send_with_id)
 
     async def answer(self, request: Request) -> Response:
         """Return the response to a request."""
         path = viewer_path(request) or raw_path(request)
-        route, params = self.match("GET" if request.method == "HEAD" else request.method, path)
+        wants_page = accepts_html(request) and request.method in ("GET", "HEAD")
+        request.scope["seqhub.is_page"] = wants_page  # also for the error of a path that has no route
+        route, params = self.match("GET" if request.method == "HEAD" else request.method, path, pages=wants_page)
+        request.scope["seqhub.is_page"] = route.is_page
         if route.takes_dataset:
             params |= {"kinds": "datasets", "repo": dataset_parameter(request)}
         request.scope["seqhub.route"] = route.pattern  # for log and metrics: labels must not contain paths
@@ -171,6 +180,7 @@ class Dispatcher:
             diffs=self.diffs,
             headers=self.headers,
             viewer=self.viewer,
+            rendered=self.rendered,
             body_limit=route.body_limit,
         )
         if inspect.iscoroutinefunction(route.handler):
@@ -211,11 +221,11 @@ class Dispatcher:
             context.body = b""
             file.close()
 
-    def match(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
-        """Return the route of a path, and its parameters."""
+    def match(self, method: str, path: str, *, pages: bool = False) -> tuple[Route, dict[str, str]]:
+        """Return the route of a path, and its parameters; web pages are found with `pages` only."""
         allowed: set[str] = set()
         for pattern, route in self.rows:
-            if pattern.regex.fullmatch(path) is None:
+            if (route.is_page and not pages) or pattern.regex.fullmatch(path) is None:
                 continue
             if route.method in (method, "*"):
                 return route, pattern.match(path) or {}
@@ -312,12 +322,14 @@ def has_body(request: Request) -> bool:
     return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
 
 
-def error_response(error: HubHTTPError) -> Response:
-    """Return the JSON response of an error, with the headers by which clients choose their exceptions."""
+def error_response(error: HubHTTPError, request: Request) -> Response:
+    """Return the response of an error, with the headers by which clients choose their exceptions: JSON, or a page."""
     headers = {
         serializers.ERROR_MESSAGE: serializers.header_text(error.message),
         serializers.ERROR_CODE: error.code or CODES[error.status],
         **error.headers,
     }
+    if request.scope.get("seqhub.is_page"):
+        return error_page(error, request, headers)
     body = {"error": error.message.encode(errors="replace").decode(), **error.body}
     return JSONResponse(body, error.status, headers)

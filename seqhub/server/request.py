@@ -48,6 +48,7 @@ class RequestContext:
     is_heavy: bool = False  # True on a heavy worker
     diffs: AnswerCache[str] = field(default_factory=lambda: AnswerCache(0), repr=False)
     headers: AnswerCache[bytes] = field(default_factory=lambda: AnswerCache(0), repr=False)  # of safetensors files
+    rendered: AnswerCache[str] = field(default_factory=lambda: AnswerCache(0), repr=False)  # parts of web pages
     viewer: Viewer = field(default_factory=Viewer, repr=False)
     found_repo: Repo | None = None  # if the pattern has {repo}, or the query a dataset
     body_limit: int = JSON_LIMIT
@@ -198,6 +199,11 @@ def parse_integer(text: str, name: str, *, low: int, high: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18 and low <= int(text) <= high):
         raise HubHTTPError(400, f'"{name}" must be a whole number from {low} to {high}, not {text[:40]!r}.')
     return int(text)
+
+
+def accepts_html(request: Request) -> bool:
+    """Return whether the client asks for HTML by name, as browsers do; API clients send `*/*` or JSON."""
+    return any("text/html" in value.lower() for value in request.headers.getlist("accept"))
 
 
 def raw_path(request: Request) -> str:

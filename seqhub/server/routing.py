@@ -46,6 +46,7 @@ class Route:
         work: Pool of workers; None for `light` if the method is GET, and for `write` otherwise.
         takes_dataset: Whether the repository is the query parameter `dataset`, as in the dataset viewer.
         takes_basic: Whether Basic credentials are accepted, which git sends.
+        is_page: Whether the response is a web page; the route exists for clients that accept HTML only.
     """
 
     method: str
@@ -58,6 +59,7 @@ class Route:
     work: Work | None = None
     takes_dataset: bool = False
     takes_basic: bool = False
+    is_page: bool = False
 
     @property
     def pool(self) -> Work:

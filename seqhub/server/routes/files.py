@@ -47,6 +47,18 @@ TEXT = frozenset(
 )
 
 
+IMAGES = {  # suffix -> media type, so that cards and pages can show them
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".svg": "image/svg+xml",
+}
+# An SVG that is opened by itself is a document; without `allow-scripts` none of its scripts run.
+SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'none'"
+
+
 def resolve(context: RequestContext) -> Response:
     """Send a file. It is never compressed, since clients compare Content-Length with the size of the file."""
     commit, entry = found_file(context)
@@ -58,6 +70,8 @@ def resolve(context: RequestContext) -> Response:
         "Content-Type": content_type(entry.path),
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(PurePosixPath(entry.path).name)}",
     }
+    if headers["Content-Type"] == IMAGES[".svg"]:
+        headers["Content-Security-Policy"] = SVG_POLICY
     if entry.lfs is not None:
         headers |= {serializers.LINKED_SIZE: str(entry.lfs.size), serializers.LINKED_ETAG: etag}
     if is_known(context.request.headers.getlist("if-none-match"), etag):
@@ -285,6 +299,8 @@ def pointer(sha256: str, size: int) -> bytes:
 def content_type(path: str) -> str:
     """Return the media type. All text is sent as plain text, so that browsers do not execute files of repositories."""
     name = PurePosixPath(path)
+    if name.suffix.lower() in IMAGES:
+        return IMAGES[name.suffix.lower()]
     is_text = name.suffix.lower() in TEXT or name.name in TEXT
     return "text/plain; charset=utf-8" if is_text else "application/octet-stream"
 

@@ -4,6 +4,7 @@ import base64
 import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from seqhub.server.errors import HubHTTPError
@@ -25,6 +26,17 @@ SORTS = {
 }
 _GRAM = 3  # minimum length of a text for the trigram index of names
 _FEW = 300  # up to as many matches are listed by id; with more, a scan in page order is faster
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Repository in a list."""
+
+    repo: Repo
+    downloads: int
+    likes: int
+    tags: list[str]
+    task: str | None  # `pipeline_tag` of the card
 
 
 class Listing(StorePart):
@@ -103,10 +115,27 @@ class Listing(StorePart):
 
     def tag_counts(self, repo_type: RepoType) -> list[tuple[str, int]]:
         """Return the tags of public repositories, with the number of repositories for each tag."""
-        query = """SELECT tag, count(*) FROM tags JOIN repos ON repos.id = tags.repo
-            WHERE kind = ? AND private = 0 GROUP BY tag ORDER BY 2 DESC, 1 LIMIT 10000"""
+        # "+" keeps SQLite from looking up the tags of one repository after another, which takes three times as long.
+        query = """SELECT tag, count(*) FROM tags WHERE +repo IN (SELECT id FROM repos WHERE kind = ? AND private = 0)
+            GROUP BY tag ORDER BY 2 DESC, 1 LIMIT 10000"""
         with self.database.reading() as connection:
             return connection.execute(query, (repo_type,)).fetchall()
+
+    def author_counts(self, repo_type: RepoType, limit: int) -> list[tuple[str, int]]:
+        """Return the accounts with the most public repositories, with their number."""
+        query = """SELECT accounts.name, number FROM accounts JOIN (SELECT owner, count(*) AS number FROM repos
+            WHERE kind = ? AND private = 0 GROUP BY owner) ON owner = accounts.id ORDER BY 2 DESC, 1 LIMIT ?"""
+        with self.database.reading() as connection:
+            return connection.execute(query, (repo_type, limit)).fetchall()
+
+    def summaries(self, repos: Sequence[Repo]) -> list[Summary]:
+        """Return what lists show of each repository."""
+        query = f"""SELECT id, downloads, likes, tags, pipeline_tag FROM repos
+            WHERE id IN ({", ".join(str(repo.id) for repo in repos)})"""
+        with self.database.reading() as connection:
+            rows = {id: rest for id, *rest in connection.execute(query)} if repos else {}
+        found = ((repo, *rows[repo.id]) for repo in repos if repo.id in rows)
+        return [Summary(repo, downloads, likes, json.loads(tags), task) for repo, downloads, likes, tags, task in found]
 
 
 def _tag_conditions(connection: sqlite3.Connection, tags: Sequence[str], values: dict[str, Any]) -> list[str]:

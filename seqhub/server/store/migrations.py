@@ -140,12 +140,17 @@ CREATE TABLE unfinished (                                                 -- wor
     created INTEGER NOT NULL);
 """
 
+_FACETS = """
+CREATE INDEX repos_seen ON repos (kind, private, owner);                  -- counts of tags and owners
+"""
+
 STEPS: tuple[str, ...] = (
     _FIRST,
     _SCANS_AND_WAITING,
     _UPLOADS_OF_TOKENS,
     _DAMAGE_AND_COUNTERS,
     _FILED_AND_UNFINISHED,
+    _FACETS,
 )
 
 

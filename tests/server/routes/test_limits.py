@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from seqhub.server.routes import discussions, files
+from seqhub.server import diffs
+from seqhub.server.routes import files
 from tests.server.routes.conftest import Hub
 
 MIB = 2**20
@@ -119,8 +120,8 @@ def test_a_diff_is_cached_and_marks_omitted_parts(hub: Hub, name: str, monkeypat
         hub, name, file("short.txt", "a\nx\nc\n"), file("lines.txt", "x\n" * 4001), file("bytes.txt", "x" * 200_000)
     )
     computed = []
-    unified = discussions.unified
-    monkeypatch.setattr(discussions, "unified", lambda *sides: computed.append(1) or unified(*sides))
+    unified = diffs.unified
+    monkeypatch.setattr(diffs, "unified", lambda *sides: computed.append(1) or unified(*sides))
     diff = hub("GET", address, None).json()["diff"]
     assert "@@ -1,3 +1,3 @@\n a\n-b\n+x\n c\n" in diff
     assert "# lines.txt is too large to show\n" in diff
@@ -131,7 +132,7 @@ def test_a_diff_is_cached_and_marks_omitted_parts(hub: Hub, name: str, monkeypat
 
 
 def test_a_diff_of_many_files_is_limited(hub: Hub, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discussions, "DIFF_READ", 1000)
+    monkeypatch.setattr(diffs, "DIFF_READ", 1000)
     address = pull_request(hub, name, *(file(f"f{n}.txt", f"{n}\n" * 100) for n in range(10)))
     assert hub("GET", address, None).json()["diff"].endswith("# further changes are too large to show\n")
 

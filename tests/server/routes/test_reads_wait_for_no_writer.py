@@ -16,7 +16,7 @@ from seqhub.server.store import Limits, Store
 from seqhub.server.store.token_uses import TokenUses
 from seqhub.server.types import AddLarge, AddSmall
 from tests.server.routes.conftest import Hub
-from tests.server.routes.test_table import name_of, path_of
+from tests.server.routes.test_table import headers_of, name_of, path_of
 
 BUSY = 300.0  # seconds that a request waits for a writer before it fails
 LIMIT = 30.0  # seconds for all requests together
@@ -62,7 +62,7 @@ def test_reads_do_not_wait(hub: Hub, writing: Callable[[Store], AbstractContextM
         ("/ada/open.git/info/lfs/objects/batch", {"json": {"operation": "upload", "objects": []}}),
         ("/ada/open.git/git-upload-pack", {"content": b"0000"}),
     ]
-    requests = [("GET", path_of(route, "ada/open"), {}) for route in READS]
+    requests = [("GET", path_of(route, "ada/open"), {"headers": headers_of(route)}) for route in READS]
     requests += [("HEAD", "/ada/open/resolve/main/w.bin", {}), ("GET", "/ada/open/resolve/main/w.bin", {})]
     requests += [("POST", path, given) for path, given in posts]
     secrets = [hub.store.tokens.create("ada", f"{number}", "write")[0] for number in range(len(requests))]
@@ -70,8 +70,8 @@ def test_reads_do_not_wait(hub: Hub, writing: Callable[[Store], AbstractContextM
 
     def send_requests() -> None:
         for secret, (method, path, given) in zip(secrets, requests, strict=True):
-            bearer = {"Authorization": f"Bearer {secret}"}
-            answer = hub.client.request(method, path, headers=bearer, follow_redirects=False, **given)
+            headers = {"Authorization": f"Bearer {secret}"} | given.pop("headers", {})
+            answer = hub.client.request(method, path, headers=headers, follow_redirects=False, **given)
             statuses.append((method, path, answer.status_code))
 
     thread = threading.Thread(target=send_requests)

@@ -36,6 +36,11 @@ def has_repo(route: Route) -> bool:
     return "{repo}" in route.pattern or route.takes_dataset
 
 
+def headers_of(route: Route) -> dict[str, str]:
+    """Return the headers with which the route exists: pages exist for browsers."""
+    return {"Accept": "text/html"} if route.is_page else {}
+
+
 def name_of(route: Route) -> str:
     return f"{route.method} {route.pattern}"
 
@@ -62,7 +67,7 @@ def test_a_private_repository_looks_absent(hub: Hub, route: Route, who: str | No
     method = "POST" if route.method == "*" else route.method
     answers = []
     for name in ("ada/secret", "ada/absent"):
-        answer = hub(method, path_of(route, name), who)
+        answer = hub(method, path_of(route, name), who, headers=headers_of(route))
         headers = {
             k: v.replace(name, "NAME") for k, v in answer.headers.items() if k not in ("x-request-id", "content-length")
         }
@@ -103,11 +108,13 @@ def test_basic_credentials_work_on_git_routes_only(hub: Hub, route: Route) -> No
     """Git and git-lfs support Basic credentials only; browsers send them automatically, even from other sites."""
     secret = base64.b64encode(f"ada:{hub.tokens['ada']}".encode()).decode()
     method = "POST" if route.method == "*" else route.method
-    answer = hub(method, path_of(route, "ada/open"), None, headers={"Authorization": f"Basic {secret}"})
+    answer = hub(
+        method, path_of(route, "ada/open"), None, headers={"Authorization": f"Basic {secret}"} | headers_of(route)
+    )
     is_git = "/info/refs" in route.pattern or "/git-" in route.pattern or "/info/lfs" in route.pattern
     assert route.takes_basic is is_git
     assert (answer.status_code != 401) is is_git
-    bare = hub(method, path_of(route, "ada/secret"), None)
+    bare = hub(method, path_of(route, "ada/secret"), None, headers=headers_of(route))
     if has_repo(route) and route.permission != "public":
         assert bare.headers["www-authenticate"].startswith("Basic" if is_git else "Bearer")
 
@@ -131,6 +138,20 @@ def test_a_write_token_has_admin_rights_in_an_organisation(hub: Hub) -> None:
     for method, path, body in steps:
         assert hub(method, path, "team reader", json=body).status_code == 403
         assert hub(method, path, "team admin", json=body).status_code == 200
+
+
+@pytest.mark.parametrize("route", [r for r in TABLE if r.is_page], ids=name_of)
+def test_pages_exist_for_browsers_only(hub: Hub, route: Route) -> None:
+    """Clients of the API see no change: their requests get the JSON of a path that has no route."""
+    path = path_of(route, "ada/open")
+    for accept in ("*/*", "application/json", "text/plain, application/json, */*"):
+        answer = hub("GET", path, headers={"Accept": accept})
+        assert (answer.status_code, answer.headers["x-error-code"]) == (404, "NotFound")
+        assert answer.json()["error"] == "Sorry, this page does not exist: no route of this Hub has that path."
+    answer = hub("GET", path, headers=headers_of(route))
+    assert answer.status_code == (404 if "/tree/main/a.txt" in path else 200)  # a file is not a folder
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "Accept" in answer.headers["vary"]
 
 
 def test_unsupported_routes_return_501(hub: Hub) -> None:

@@ -14,7 +14,7 @@ from seqhub.server.types import AddLarge
 from seqhub.server.xet.hashes import to_hex
 from tests.helpers.xet_writers import Piece, Xorb, file_records, shard
 from tests.server.routes.conftest import Hub
-from tests.server.routes.test_table import TABLE, name_of, path_of
+from tests.server.routes.test_table import TABLE, headers_of, name_of, path_of
 
 A, B, GATED = "ada/scope-a", "ada/scope-b", "bob/scope-gated"
 CLOSED = [r for r in TABLE if "{repo}" in r.pattern and r.permission not in ("public", "signed")]
@@ -70,7 +70,10 @@ def plain(answer: Any, *names: str) -> tuple[int, dict[str, str], str]:
 @pytest.mark.parametrize("route", CLOSED, ids=name_of)
 def test_another_private_repository_looks_absent_on_every_route(hub: Hub, route: Route) -> None:
     method = "POST" if route.method == "*" else route.method
-    answers = [plain(hub(method, path_of(route, name), "scoped"), name) for name in (B, "ada/scope-none")]
+    answers = [
+        plain(hub(method, path_of(route, name), "scoped", headers=headers_of(route)), name)
+        for name in (B, "ada/scope-none")
+    ]
     assert answers[0] == answers[1]
     assert answers[0][0] == 404
 

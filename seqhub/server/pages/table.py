@@ -1,0 +1,5 @@
+"""Routes of all pages, in the order in which they are tried."""
+
+from seqhub.server.pages import files, history, lists, repository, static
+
+routes = [*static.routes, *lists.routes, *files.routes, *history.routes, *repository.routes]
