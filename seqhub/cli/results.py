@@ -9,6 +9,7 @@ import typer
 from seqhub.cli.options import AsJson, Quiet, TrustRemoteCode
 from seqhub.cli.output import Form, grid, show, stderr
 from seqhub.errors import InvalidInputError
+from seqhub.tasks.ref import DISTRIBUTION, TaskRef
 
 if TYPE_CHECKING:
     from seqhub.records import RunRecord
@@ -73,18 +74,30 @@ def evaluation_table(record: "RunRecord") -> object:
     """Return a table with one row for each split and the metrics of the task's target."""
     task, config = record.task.definition, record.task.config
     schema = task.schema(config)
-    legal = ("legal symbols",) if task.has_grammar and not record.task.is_custom else ()
+    legal = ("legal",) if task.has_grammar and not record.task.is_custom else ()
     if schema.tolerance:
         within = f"within {schema.tolerance:g}"
         heads: tuple[str, ...] = ("split", "sequences", within, "95 % interval", "mean squared error")
     elif schema.target == "class":
         heads = ("split", "sequences", "accuracy", "95 % interval", "loss (nats)", "off by 0.3")
     elif schema.target == "step_class":
-        heads = ("split", "sequences", "steps", "right steps", "scaled", "exact match", "loss (nats)")
+        heads = ("split", "sequences", "steps", "right", "scaled", "exact", "loss (nats)")
     else:
-        heads = ("split", "sequences", "steps", "right steps", *legal, "exact match", "loss (nats)")
-    rows = [(part, *_cells(metrics, schema.target, bool(legal))) for part, metrics in record.evaluation.items()]
+        heads = ("split", "sequences", "steps", "right", *legal, "exact", "loss (nats)")
+    rows = [
+        (shown_split(part, record.task), *_cells(metrics, schema.target, bool(legal)))
+        for part, metrics in record.evaluation.items()
+    ]
     return grid(heads, rows, right=tuple(i for i, head in enumerate(heads) if i and "interval" not in head))
+
+
+def shown_split(part: str, task: TaskRef) -> str:
+    """Return the name of a split in tables: without the config of the run, and without `/test` for test distributions.
+
+    >>> [shown_split(part, TaskRef.parse("parity/every")) for part in ("test", "every@len256/test", "last/test")]
+    ['test', '@len256', 'last/test']
+    """
+    return part.removeprefix(task.config_name).removesuffix("/test") if DISTRIBUTION in part else part
 
 
 def _cells(metrics: Mapping[str, Any], target: str, grammar: bool) -> tuple[str, ...]:

@@ -167,7 +167,7 @@ def _width_step(model: ModelId, build: Callable[[str], PreTrainedModel]) -> int:
         return 1
     for step in _STEPS:
         try:
-            build(str(model.with_options(hidden_size=3 * step)))  # heads divide the width, and 3 is no power of 2
+            build(str(model.with_options(hidden_size=3 * step)))  # heads divide the width, and 3 is not a power of 2
         except InvalidConfigError:
             continue
         return step

@@ -42,7 +42,7 @@ def own_file(tmp_path: Path) -> Path:
     [
         ("transformers:llama?hidden_size=16", "qrsu/easy"),
         ("transformers:mamba?hidden_size=16", "parity/every"),
-        ("nets.py:Ids?hidden_size=8", "char_completion/tutorial"),
+        ("nets.py:Ids?hidden_size=8", "dyck/k2-m4"),
         ("nets.py:Vectors?hidden_size=8", "adding/hs97-t100"),
     ],
 )
