@@ -6,9 +6,66 @@ from typing import Any, Literal, NotRequired, TypedDict, get_args
 from seqhub.errors import CorruptFileError
 from seqhub.records.base import Record
 from seqhub.records.environment import Environment
+from seqhub.records.schema import mismatches
 from seqhub.records.sweep import Spread
 
 Status = Literal["finished", "diverged", "failed"]
+
+
+class CellSettings(TypedDict):
+    """Settings of a cell, see `experiments.bench.cell.Cell`."""
+
+    stage: str
+    task: str
+    data: str
+    model: str
+    code: str | None
+    params: int | None
+    recipe: dict[str, Any]
+    sized_model: str | None
+    budget: int | None
+    learning_rate: float | None
+    seed: int | None
+    rows: int | None
+    distribution: str | None
+    version: int
+
+
+class ProbeResult(TypedDict):
+    """Sizes and speed of a model on a task."""
+
+    sized_model: str  # model id with the size that has the requested number of parameters
+    parameters: int
+    core_parameters: int  # without embedding and head
+    state_floats: list[int] | None  # after 1 and 256 tokens; None if the model has no cache
+    ms_per_token: float  # of training
+    evaluate_ms_per_token: float
+    native: bool
+
+
+class Evaluation(TypedDict):
+    """Metrics of a model on rows of one distribution."""
+
+    accuracy: float
+    chance: float
+    score: float  # (accuracy - chance) / (1 - chance), at least 0
+    loss: float | None  # None if it is not finite
+    examples: int
+    length: list[int]
+    mean_length: float
+    digest: str
+
+
+class RunResult(Evaluation):
+    """Result of a training run, and its metrics on validation rows (`tune`) or test rows (`seeds`)."""
+
+    sequences: int  # presented
+    tokens: int  # in these sequences, without padding
+    solved_at: int | None  # tokens until the run was solved on validation rows
+    native: bool
+
+
+_RESULTS: dict[str, Any] = {"probe": ProbeResult, "tune": RunResult, "seeds": RunResult, "lengths": Evaluation}
 
 
 @dataclass(kw_only=True)
@@ -20,7 +77,7 @@ class CellRecord(Record):
 
     FILE_NAME = "cell.json"
 
-    settings: dict[str, Any]  # see `experiments.bench.cell.Cell`
+    settings: CellSettings
     status: str  # one of `Status`
     reason: str = ""  # error message, unless finished
     result: dict[str, Any] = field(default_factory=dict)  # empty unless finished
@@ -28,8 +85,15 @@ class CellRecord(Record):
     environment: Environment = field(default_factory=Environment)
 
     def __post_init__(self) -> None:
-        if self.status not in get_args(Status):
-            raise CorruptFileError(f"status {self.status!r} of a cell: must be one of {', '.join(get_args(Status))}")
+        stage, statuses = self.settings["stage"], get_args(Status)
+        if stage not in _RESULTS or self.status not in statuses:
+            raise CorruptFileError(
+                f"cell of stage {stage!r} with status {self.status!r}: must be of {', '.join(_RESULTS)} with "
+                f"{', '.join(statuses)}"
+            )
+        wrong = ", ".join(mismatches(self.result, _RESULTS[stage], "result")) if self.status == "finished" else ""
+        if wrong:
+            raise CorruptFileError(f"cell of stage {stage}: missing values or values of a wrong type: {wrong}")
 
 
 class DistributionRow(TypedDict):

@@ -16,10 +16,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from seqhub.errors import CorruptFileError
-from seqhub.records.bench import CellRecord
+from seqhub.records.bench import CellRecord, CellSettings
 
 Stage = Literal["probe", "tune", "seeds", "lengths"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -65,9 +65,9 @@ class Cell:
     distribution: str | None = None
     version: int = VERSION
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> CellSettings:
         """Return the settings as JSON values."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return cast("CellSettings", {each.name: getattr(self, each.name) for each in fields(self)})
 
     @property
     def key(self) -> str:
@@ -113,22 +113,30 @@ def read_cell(bench: Path, cell: Cell) -> CellRecord | None:
     return record if key_of(record.settings) == cell.key else None
 
 
-def read_cells(bench: Path) -> dict[str, CellRecord]:
+def read_cells(bench: Path, name: str = "") -> dict[str, CellRecord]:
     """Return the records of all cells of a folder, by key.
+
+    Args:
+        bench: The folder.
+        name: Name of the folder in messages; default: its path.
 
     Raises:
         CorruptFileError: A record is not valid, is of another version, or is not in the folder of its settings.
     """
     found = {}
     for path in sorted((bench / CELLS).glob(f"*/{CellRecord.FILE_NAME}")):
-        record = CellRecord.read(path)
-        if record.settings.get("version") != VERSION:
+        shown = f"{name or bench}/{path.relative_to(bench)}"
+        try:
+            record = CellRecord.read(path)
+        except CorruptFileError as error:
+            raise CorruptFileError(f"{shown}: {str(error).removeprefix(f'{path}').lstrip(' :')}") from None
+        version = record.settings["version"]
+        if version != VERSION:
             raise CorruptFileError(
-                f"{path} is a cell of version {record.settings.get('version')}; this seqhub has version {VERSION}, "
-                "whose results cannot be compared"
+                f"{shown} is a cell of version {version}; this seqhub has version {VERSION}, whose results cannot be "
+                "compared"
             )
-        names = {each.name for each in fields(Cell)}
-        if record.settings.keys() != names or key_of(record.settings) != path.parent.name:
-            raise CorruptFileError(f"{path}: its settings do not have the SHA-256 that names its folder")
+        if key_of(record.settings) != path.parent.name:
+            raise CorruptFileError(f"{shown}: its settings do not have the SHA-256 that names its folder")
         found[path.parent.name] = record
     return found

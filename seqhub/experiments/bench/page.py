@@ -24,6 +24,10 @@ def write_page(record: BenchRecord, folder: Path) -> None:
         SaveError: A file cannot be written.
     """
     record.save(folder)
+    for name in ("bench", "lengths"):
+        for form in _FIGURES:
+            for path in folder.glob(f"{name}*.{form}"):  # of other sizes and budgets
+                path.unlink()
     for group, rows in groups(record.rows).items():
         suffix = _suffix(record, group)
         for form in _FIGURES:
@@ -57,6 +61,7 @@ def render(record: BenchRecord) -> str:
         recipe=describe_recipe(),
         solved=f"{SOLVED:.0%}".replace("%", " %"),
         median=_median,
+        number=_number,
         state=_state,
     )
 
@@ -95,6 +100,10 @@ def _cell(result: DistributionRow | None) -> str:
 
 def _median(spread: Spread | None) -> str:
     return "–" if spread is None or spread["median"] is None else f"{spread['median']:,.0f}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
 
 
 def _state(row: BenchRow) -> str:
