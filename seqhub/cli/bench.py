@@ -89,8 +89,7 @@ def bench_command(
     form = Form.of(as_json, quiet)
     with _cells_bar(visible=form is Form.TABLE) as bar:
         progress = bar.add_task("starting", total=None, state="")
-        from seqhub.experiments.bench.engines import BenchInterrupted  # slow, so imported under the progress bar
-        from seqhub.experiments.bench.grid import Grid, read_grid
+        from seqhub.experiments.bench.grid import Grid, read_grid  # slow, so imported under the progress bar
         from seqhub.experiments.bench.run import bench, estimate
 
         values = {} if grid_file is None else read_grid(grid_file, (*_GRID, *_EXECUTION))
@@ -113,7 +112,7 @@ def bench_command(
 
             try:
                 record = bench(chosen, folder, runner, resume=resume, max_hours=hours, callback=callback)
-            except BenchInterrupted:
+            except KeyboardInterrupt:  # also between two stages
                 raise Stopped(
                     f"stopped; finished cells are kept; to continue, run the same command with --resume ({folder})"
                 ) from None

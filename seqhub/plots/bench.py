@@ -21,6 +21,7 @@ _MISSING = "#f4f4f4"
 _CELL = 0.42  # inches, height of a row of the heat map
 _CELL_WIDTH, _NAME_WIDTH, _SIZE_WIDTH = 0.95, 1.9, 0.95  # inches
 _PANELS = 3  # in a row of the figure of lengths
+_LONGEST_NAME = 36  # characters
 _MARKERS = "os^Dv<>"
 
 
@@ -43,7 +44,7 @@ def plot_heat_map(rows: Sequence[BenchRow], compared: Mapping[str, str], path: P
         raise InvalidInputError(f"{path}: the benchmark has 0 rows; must have at least 1")
     tasks, models = (list(dict.fromkeys(row[name] for row in rows)) for name in ("task", "model"))
     found = {(row["model"], row["task"]): row for row in rows}
-    names = max(_NAME_WIDTH, 0.085 * max(map(len, models)))
+    names = max(_NAME_WIDTH, 0.085 * max(len(_shortened(model)) for model in models))
     width = names + _CELL_WIDTH * len(tasks) + 3 * _SIZE_WIDTH + 0.3
     figure = new_figure(_CELL * len(models) + 2.3, max(6.5, width))
     figure.suptitle(f"Median scaled score, {title}", fontsize=TITLE, x=0.01, ha="left")
@@ -54,9 +55,9 @@ def plot_heat_map(rows: Sequence[BenchRow], compared: Mapping[str, str], path: P
         _draw_sizes(axes, len(tasks), y, [found[model, task] for task in tasks if (model, task) in found])
     axes.set_xlim(-0.5, len(tasks) - 0.5 + 3 * _SIZE_WIDTH / _CELL_WIDTH)
     axes.set_ylim(len(models) - 0.5, -0.5)
-    labels = [f"{task}\n{compared.get(task, '')}" for task in tasks]
+    labels = [f"{_shortened(task)}\n{_shortened(compared.get(task, ''))}" for task in tasks]
     axes.set_xticks(range(len(tasks)), labels, rotation=30, ha="left", fontsize=SMALL)
-    axes.set_yticks(range(len(models)), models, fontsize=LABEL)
+    axes.set_yticks(range(len(models)), map(_shortened, models), fontsize=LABEL)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -133,6 +134,11 @@ def _state(values: Sequence[Sequence[int] | None]) -> str:
     return first if first == last else f"{first}→{last}"
 
 
+def _shortened(name: str) -> str:
+    """Return a name, or the end of a long one."""
+    return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
+
+
 def short_number(value: float) -> str:
     """Return a number with two significant digits, or in thousands or millions.
 
@@ -177,7 +183,7 @@ def plot_bench_lengths(rows: Sequence[BenchRow], path: Path, *, title: str) -> N
         draw_chance(axes, members[0]["distributions"].get("test", {"chance": None})["chance"])
         for row in members:
             _draw_line(axes, row, models.index(row["model"]), len(models))
-        axes.set_title(task, fontsize=LABEL, loc="left")
+        axes.set_title(_shortened(task), fontsize=LABEL, loc="left")
         axes.set_xscale("log")
         _label_lengths(axes, sorted({each["mean_length"] for row in members for each in row["distributions"].values()}))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -186,12 +192,10 @@ def plot_bench_lengths(rows: Sequence[BenchRow], path: Path, *, title: str) -> N
         tidy(axes)
     for number, model in enumerate(models):
         colour, marker = _style(number)
-        panels[0].plot([], [], color=colour, marker=marker, label=model, linewidth=1.6, markersize=5)
+        panels[0].plot([], [], color=colour, marker=marker, label=_shortened(model), linewidth=1.6, markersize=5)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower left", ncols=max(1, min(4, 90 // (4 + max(map(len, models))))),
-        fontsize=SMALL, frameon=False,
-    )  # fmt: skip
+    columns = max(1, min(4, 90 // (4 + max(len(_shortened(model)) for model in models))))
+    figure.legend(handles, labels, loc="outside lower left", ncols=columns, fontsize=SMALL, frameon=False)
     save(figure, path)
 
 

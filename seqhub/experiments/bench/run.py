@@ -92,8 +92,11 @@ def bench(
     started = time.perf_counter()
     grid.require_budget()
     with ExitStack() as stack:
-        _prepare(grid, folder, resume, stack)
-        stack.enter_context(engine)
+        _check_folder(grid, folder, resume)
+        stack.enter_context(engine)  # before the folder is made, as the engine may be missing
+        folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(folder_lock(folder))
+        write_atomically(folder / GRID, json.dumps(grid.as_json(), indent=2) + "\n")
         run = _Run(grid, folder, engine, callback)
         try:
             run.probes()
@@ -300,8 +303,8 @@ def _rank(results: Sequence[dict[str, Any]], seeds: int) -> tuple[float, float, 
     return median(accuracies), -median(result["tokens"] for result in results), -median(losses)
 
 
-def _prepare(grid: Grid, folder: Path, resume: bool, stack: ExitStack) -> None:
-    """Create the folder, lock it until the end of `stack`, and write the grid."""
+def _check_folder(grid: Grid, folder: Path, resume: bool) -> None:
+    """Raise OutputExistsError or CorruptFileError unless the folder can have the cells of a grid."""
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder} is a file; give another output folder")
     content = {path.name for path in folder.iterdir()} if folder.exists() else set()
@@ -314,9 +317,6 @@ def _prepare(grid: Grid, folder: Path, resume: bool, stack: ExitStack) -> None:
             )
         require_same_grid(folder, _read_json(folder / GRID), grid)
     read_cells(folder)  # raises an error for cells of another version
-    folder.mkdir(parents=True, exist_ok=True)
-    stack.enter_context(folder_lock(folder))
-    write_atomically(folder / GRID, json.dumps(grid.as_json(), indent=2) + "\n")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def bench_record(cells: Iterable[CellRecord], grid: Mapping[str, Any]) -> BenchR
         cells=[record.as_json() for record in records],
         timings={stage: round(total, 3) for stage, total in seconds.items()},
         environment=environment(),
-        command=command_line(),
+        command=command_line() if grid else "",  # cells of several benchmarks have no common one
     )
 
 

@@ -1,7 +1,6 @@
 """Benchmarks: grids, cells and their hashes, stages, interruptions, merged folders, pages and figures."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -29,7 +28,7 @@ from seqhub.native.loader import reason
 from seqhub.records import BenchRecord, RunRecord
 from seqhub.records.bench import CellRecord
 from seqhub.tasks.ref import TaskRef
-from tests.helpers.cli_calls import PROGRAM, call
+from tests.helpers.cli_calls import call, finish, program, start
 
 native = pytest.mark.skipif(reason() is not None, reason="no native library")
 
@@ -282,21 +281,22 @@ def test_models_are_compared_on_the_longest_distribution_that_all_have(tiny: Pat
 
 @native
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_killed_benchmark_loses_only_the_cells_in_flight(tmp_path: Path) -> None:
     options = ["--models", "lstm,gru", "--tasks", "parity/every", "--budget", "1M", "--seeds", "2", "--rows", "32"]
-    command = [PROGRAM, "bench", *options, "--learning-rates", "0.003,0.01", "--jobs", "1", "--out", "all", "--quiet"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 60
+    command = ["bench", *options, "--learning-rates", "0.003,0.01", "--jobs", "1", "--out", "all", "--quiet"]
+    process = start(*command, folder=tmp_path)
+    until = time.monotonic() + 120
     while not len(finished := list((tmp_path / "all").glob("cells/*/cell.json"))) >= 3:
         assert process.poll() is None
         assert time.monotonic() < until
-        os.sched_yield()
-    process.send_signal(signal.SIGKILL)
-    process.wait(timeout=10)
+        time.sleep(0.02)
+    process.kill()
+    finish(process)
     times = {path: path.stat().st_mtime_ns for path in finished}
 
-    assert subprocess.run([*command, "--resume"], cwd=tmp_path, timeout=90).returncode == 0
+    again = program(*command, "--resume", folder=tmp_path, seconds=150)
+    assert again.code == 0, again.err
     assert {path: path.stat().st_mtime_ns for path in times} == times
     record = BenchRecord.load(tmp_path / "all")
     assert [row["seeds"] for row in record.rows] == [[0, 1], [0, 1]]
@@ -304,7 +304,7 @@ def test_a_killed_benchmark_loses_only_the_cells_in_flight(tmp_path: Path) -> No
 
 @native
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_killed_worker_is_started_again(tmp_path: Path) -> None:
     import psutil
 
@@ -325,20 +325,18 @@ def test_a_killed_worker_is_started_again(tmp_path: Path) -> None:
 
 @native
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_ctrl_c_keeps_finished_cells_and_says_how_to_continue(tmp_path: Path) -> None:
-    command = [PROGRAM, "bench", "--models", "gru", "--tasks", "parity/every", "--budget", "500M", "--jobs", "1"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    until = time.monotonic() + 60
+    command = ["bench", "--models", "gru", "--tasks", "parity/every", "--budget", "500M", "--jobs", "1"]
+    process = start(*command, folder=tmp_path)
+    until = time.monotonic() + 120
     while not list((tmp_path / "bench").glob("cells/*/cell.json")):
         assert process.poll() is None
         assert time.monotonic() < until
-        os.sched_yield()
+        time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+    code, _, errors = finish(process, 100)
+    assert code == 130, errors
     assert "finished cells are kept; to continue, run the same command with --resume (bench)" in errors
     assert "Traceback" not in errors
     assert len(read_cells(tmp_path / "bench")) == 1
