@@ -54,7 +54,9 @@ def bench_command(
         int | None, typer.Option(help="Number of rows of each validation or test distribution", show_default="1000")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the benchmark", show_default="bench")] = None,
-    engine: Annotated[str | None, typer.Option(help="processes, submitit or ray", show_default="processes")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="Where cells run: processes, submitit or ray", show_default="processes")
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(help="Number of cells at a time, or of jobs", show_default="all cores, or 1"),

@@ -1,4 +1,4 @@
-"""Cells as tasks of Ray: a cluster of two nodes on this machine, one of which is killed."""
+"""Cells as tasks of Ray: a cluster of two nodes on this machine; one node is killed."""
 
 import os
 import shutil
