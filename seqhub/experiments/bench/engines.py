@@ -123,7 +123,7 @@ class Processes(Engine):
             finally:
                 stop.set()
                 threads.shutdown(cancel_futures=True)
-        if stopped:
+        if stopped or interrupted:  # also after the last cell, as other stages follow
             raise BenchInterrupted
 
 
@@ -166,10 +166,12 @@ class Submitit(Engine):
                             del waiting[cell.key]
                             on_finish(cell)
                 if all(done):
-                    return
+                    break
                 time.sleep(_JOB_SECONDS)
-            cancel(jobs)
-        raise BenchInterrupted
+            else:
+                cancel(jobs)
+        if interrupted:
+            raise BenchInterrupted
 
 
 def _run_share(cells: Sequence[Cell], bench: Path) -> None:
@@ -246,7 +248,7 @@ class Ray(Engine):
             for task in tasks:
                 with suppress(ray.exceptions.RayError):
                     ray.cancel(task, force=True)
-        if tasks:
+        if tasks or interrupted:
             raise BenchInterrupted
 
 

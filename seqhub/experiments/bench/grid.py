@@ -8,13 +8,14 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from seqhub.data.source import DataSource
 from seqhub.errors import InvalidConfigError, OutputExistsError, UnknownNameError
 from seqhub.experiments.bench.cell import RUN, Cell
 from seqhub.experiments.bench.sizes import code_digest, require_model, train_settings
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.splits import Split
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
-from seqhub.training.dataloaders import content_identity, data_source
+from seqhub.training.dataloaders import content_identity
 
 RECIPE: dict[str, Any] = {
     "optimizer": "adamw",
@@ -192,7 +193,7 @@ def probe_cell(grid: Grid, unit: Unit) -> Cell:
     return Cell(
         stage="probe",
         task=str(unit.task),
-        data=content_identity(data_source(_config(unit.task, unit.model, Path()))),
+        data=content_identity(DataSource(unit.task, data=_data(unit.task))),
         model=unit.model,
         code=code_digest(unit.model),
         params=unit.params,
@@ -227,8 +228,12 @@ def train_config(cell: Cell, folder: Path) -> TrainConfig:
 
 
 def _config(task: TaskRef, model: str, folder: Path, **settings: Any) -> TrainConfig:
-    data = STREAM if Split(task).size is None else SPLITS
-    return TrainConfig(task=task, output_dir=folder, data=data, **train_settings(model), **settings)
+    return TrainConfig(task=task, output_dir=folder, data=_data(task), **train_settings(model), **settings)
+
+
+def _data(task: TaskRef) -> str:
+    """Return the source of the training rows: a stream of new rows, or the rows of a task that has fixed ones."""
+    return STREAM if Split(task).size is None else SPLITS
 
 
 def mean_length(task: TaskRef) -> float:
