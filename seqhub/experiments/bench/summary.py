@@ -45,7 +45,7 @@ def bench_record(cells: Iterable[CellRecord], grid: Mapping[str, Any]) -> BenchR
     }
     return BenchRecord(
         grid=dict(grid),
-        rows=_in_order(summarize(records), grid),
+        rows=_in_order(_with_missing(summarize(records), grid), grid),
         cells=[record.as_json() for record in records],
         timings={stage: round(total, 3) for stage, total in seconds.items()},
         environment=environment(),
@@ -59,8 +59,9 @@ def summarize(records: Sequence[CellRecord]) -> list[BenchRow]:
     runs: dict[str, list[CellRecord]] = {}
     for record in records:
         if record.settings["stage"] in ("seeds", "lengths"):
+            settings: Mapping[str, Any] = record.settings
             names = ("budget", "learning_rate", "rows", "sized_model")
-            key = json.dumps([_unit(record.settings), *(record.settings[name] for name in names)])
+            key = json.dumps([_unit(settings), *(settings[name] for name in names)])
             runs.setdefault(key, []).append(record)
     rows = [_row(members, probes.get(_unit(members[0].settings))) for members in runs.values()]
     return rows + _without_runs(records, {_unit(members[0].settings) for members in runs.values()})
@@ -111,7 +112,7 @@ def _row(records: Sequence[CellRecord], probe: CellRecord | None) -> BenchRow:
     results: dict[str, dict[int, CellRecord]] = {}
     for record in records:
         name = record.settings["distribution"] or TEST
-        results.setdefault(name, {})[record.settings["seed"]] = record
+        results.setdefault(name, {})[record.settings["seed"] or 0] = record
     solved = [run.result["solved_at"] for run in runs.values() if run.status == "finished"]
     row: BenchRow = {
         **_identity(settings),  # type: ignore[typeddict-item]
@@ -165,10 +166,7 @@ def _without_runs(records: Sequence[CellRecord], known: set[str]) -> list[BenchR
         unit, stage = _unit(record.settings), record.settings["stage"]
         if unit in known | tuned or record.status == "finished" or stage not in ("probe", "tune"):
             continue
-        row = rows.setdefault(
-            unit,
-            {**_identity(record.settings), "seeds": [], "failed": {}, "diverged": {}, "distributions": {}},  # type: ignore[typeddict-item]
-        )
+        row = rows.setdefault(unit, _empty_row(record.settings))
         row["failed"].setdefault(stage, record.reason)
     return list(rows.values())
 
@@ -184,6 +182,28 @@ def _identity(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _with_missing(rows: list[BenchRow], grid: Mapping[str, Any]) -> list[BenchRow]:
+    """Return rows and an empty row for each model and task of the grid that has not been run."""
+    missing: list[BenchRow] = []
+    for params in (grid["params"] or [None]) if grid else ():
+        for task in grid["tasks"]:
+            for model in grid["models"]:
+                unit = (task, model, params)
+                if not any(
+                    (row["task"], row["model"], row["params"]) == unit and row["budget"] in (0, grid["budget"])
+                    for row in rows
+                ):
+                    recipe = RECIPE | grid["recipes"].get(model, {})
+                    names = {"task": task, "model": model, "params": params, "budget": grid["budget"]}
+                    missing.append(_empty_row(names | {"recipe": recipe}))
+    return rows + missing
+
+
+def _empty_row(settings: Mapping[str, Any]) -> BenchRow:
+    """Return a row without results."""
+    return {**_identity(settings), "seeds": [], "failed": {}, "diverged": {}, "distributions": {}}  # type: ignore[typeddict-item]
+
+
 def _in_order(rows: list[BenchRow], grid: Mapping[str, Any]) -> list[BenchRow]:
     """Return rows in the order of the grid; those of other benchmarks follow, by name."""
     tasks, models = grid.get("tasks", []), grid.get("models", [])
@@ -192,7 +212,7 @@ def _in_order(rows: list[BenchRow], grid: Mapping[str, Any]) -> list[BenchRow]:
         return (names.index(name) if name in names else len(names)), name
 
     def key(row: BenchRow) -> tuple[Any, ...]:
-        group = (row["params"] is None, row["params"] or 0, row["budget"])
+        group = (row["params"] is None, row["params"] or 0, row["budget"] or grid.get("budget", 0))
         return *group, rank(row["task"], tasks), rank(row["model"], models), json.dumps(row["exceptions"])
 
     return sorted(rows, key=key)

@@ -272,6 +272,17 @@ def test_a_run_that_diverges_has_score_0(tiny: Path) -> None:
 
 
 @native
+def test_models_and_tasks_that_were_not_run_have_empty_rows(tiny: Path) -> None:
+    records = list(read_cells(tiny).values())
+    grid = a_grid(tasks=[*TINY["tasks"], "parity/last"], models=[*TINY["models"], "rnn_tanh"])
+    rows = bench_record(records, grid.as_json()).rows
+    assert [(row["task"], row["model"]) for row in rows] == [(str(unit.task), unit.model) for unit in grid.units()]
+    empty = [(row["task"], row["model"]) for row in rows if not row["distributions"]]
+    last = [("parity/last", model) for model in grid.models]
+    assert empty == [("parity/every", "rnn_tanh"), ("qrsu/easy", "rnn_tanh"), *last]
+
+
+@native
 def test_models_are_compared_on_the_longest_distribution_that_all_have(tiny: Path) -> None:
     (rows,) = groups(BenchRecord.load(tiny).rows).values()
     assert compared_distributions(rows) == {"parity/every": "len512", "qrsu/easy": "test"}
@@ -353,10 +364,10 @@ def test_jobs_of_submitit_share_the_cells(tiny: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_model_without_native_training_continues_from_its_checkpoint(tmp_path: Path) -> None:
-    """A convolution trains by `train`; Ctrl-C saves a checkpoint, from which the same result follows."""
+    """A model that averages over the steps trains by `train`; its checkpoint gives the same result."""
     from seqhub.sweeps.pool import StoppedError, Worker
 
-    grid = a_grid(models=["cnn"], tasks=["qrsu/easy"], budget=100_000, learning_rates=[0.003], seeds=1)
+    grid = a_grid(models=["lstm?pooling=mean"], tasks=["qrsu/easy"], budget=200_000, learning_rates=[0.003], seeds=1)
     whole = bench(grid, tmp_path / "whole", Here())
     run = next(cell for cell in whole.cells if cell["settings"]["stage"] == "seeds")
     cell = Cell(**run["settings"])
