@@ -19,9 +19,11 @@ _COLOURS = LinearSegmentedColormap.from_list("score", colormaps["viridis"]([0.15
 _DARK = 0.6  # score below which text is white
 _MISSING = "#f4f4f4"
 _CELL = 0.42  # inches, height of a row of the heat map
-_CELL_WIDTH, _NAME_WIDTH, _SIZE_WIDTH = 0.95, 1.9, 0.95  # inches
+_CELL_WIDTH, _NAME_WIDTH = 0.95, 1.9  # inches
+_SIZES = {"parameters": 1.0, "state\n(floats)": 1.85, "ms a token": 3.2}  # right ends of the columns, in inches
 _PANELS = 3  # in a row of the figure of lengths
 _LONGEST_NAME = 36  # characters
+_MARGIN = 1.3  # factor on the lengths at both ends of an axis
 _MARKERS = "os^Dv<>"
 
 
@@ -45,7 +47,7 @@ def plot_heat_map(rows: Sequence[BenchRow], compared: Mapping[str, str], path: P
     tasks, models = (list(dict.fromkeys(row[name] for row in rows)) for name in ("task", "model"))
     found = {(row["model"], row["task"]): row for row in rows}
     names = max(_NAME_WIDTH, 0.085 * max(len(_shortened(model)) for model in models))
-    width = names + _CELL_WIDTH * len(tasks) + 3 * _SIZE_WIDTH + 0.3
+    width = names + _CELL_WIDTH * len(tasks) + max(_SIZES.values()) + 0.3
     figure = new_figure(_CELL * len(models) + 2.3, max(6.5, width))
     figure.suptitle(f"Median scaled score, {title}", fontsize=TITLE, x=0.01, ha="left")
     axes = figure.subplots()
@@ -53,17 +55,17 @@ def plot_heat_map(rows: Sequence[BenchRow], compared: Mapping[str, str], path: P
         for x, task in enumerate(tasks):
             _draw_cell(axes, x, y, found.get((model, task)), compared.get(task, ""))
         _draw_sizes(axes, len(tasks), y, [found[model, task] for task in tasks if (model, task) in found])
-    axes.set_xlim(-0.5, len(tasks) - 0.5 + 3 * _SIZE_WIDTH / _CELL_WIDTH)
+    axes.set_xlim(-0.5, len(tasks) - 0.5 + max(_SIZES.values()) / _CELL_WIDTH)
     axes.set_ylim(len(models) - 0.5, -0.5)
-    labels = [f"{_shortened(task)}\n{_shortened(compared.get(task, ''))}" for task in tasks]
+    labels = [f"{_end(task)}\n{_end(compared.get(task, ''))}" for task in tasks]
     axes.set_xticks(range(len(tasks)), labels, rotation=30, ha="left", fontsize=SMALL)
     axes.set_yticks(range(len(models)), map(_shortened, models), fontsize=LABEL)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    for number, text in enumerate(("parameters", "state\n(floats)", "ms a token")):
+    for text, right in _SIZES.items():
         axes.text(
-            len(tasks) - 0.5 + (number + 0.95) * _SIZE_WIDTH / _CELL_WIDTH, -0.6, text,
+            len(tasks) - 0.5 + right / _CELL_WIDTH, -0.6, text,
             ha="right", va="bottom", fontsize=SMALL, color=GREY,
         )  # fmt: skip
     scores = [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -103,10 +105,8 @@ def _draw_sizes(axes: Axes, x: int, y: int, rows: Sequence[BenchRow]) -> None:
         _state([row["state_floats"] for row in rows if "state_floats" in row]),
         _range([row["ms_per_token"] for row in rows if "ms_per_token" in row]),
     )
-    for number, text in enumerate(texts):
-        axes.text(
-            x - 0.5 + (number + 0.95) * _SIZE_WIDTH / _CELL_WIDTH, y, text, ha="right", va="center", fontsize=SMALL
-        )
+    for right, text in zip(_SIZES.values(), texts, strict=True):
+        axes.text(x - 0.5 + right / _CELL_WIDTH, y, text, ha="right", va="center", fontsize=SMALL)
 
 
 def _range(values: Sequence[float]) -> str:
@@ -134,8 +134,13 @@ def _state(values: Sequence[Sequence[int] | None]) -> str:
     return first if first == last else f"{first}→{last}"
 
 
-def _shortened(name: str) -> str:
-    """Return a name, or the end of a long one."""
+def _shortened(model: str) -> str:
+    """Return a model id, or the beginning of a long one."""
+    return model if len(model) <= _LONGEST_NAME else f"{model[: _LONGEST_NAME - 1]}…"
+
+
+def _end(name: str) -> str:
+    """Return a name, or the end of a long one, as of a path."""
     return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
 
 
@@ -183,7 +188,7 @@ def plot_bench_lengths(rows: Sequence[BenchRow], path: Path, *, title: str) -> N
         draw_chance(axes, members[0]["distributions"].get("test", {"chance": None})["chance"])
         for row in members:
             _draw_line(axes, row, models.index(row["model"]), len(models))
-        axes.set_title(_shortened(task), fontsize=LABEL, loc="left")
+        axes.set_title(_end(task), fontsize=LABEL, loc="left")
         axes.set_xscale("log")
         _label_lengths(axes, sorted({each["mean_length"] for row in members for each in row["distributions"].values()}))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -224,6 +229,7 @@ def _label_lengths(axes: Axes, lengths: Sequence[float]) -> None:
         if not ticks or length > 1.25 * ticks[-1]:
             ticks.append(length)
     axes.set_xticks(ticks, [f"{length:.0f}" for length in ticks])
+    axes.set_xlim(lengths[0] / _MARGIN, lengths[-1] * _MARGIN)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
 
