@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -42,6 +41,14 @@ class Node:
                 command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
             )
 
+    def wait(self) -> None:
+        """Wait until the node has joined the cluster; the head listens before it takes others."""
+        until = time.monotonic() + SECONDS
+        while "Ray runtime started" not in self.log.read_text():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < until, self.log.read_text()
+            time.sleep(0.05)
+
     def kill(self) -> None:
         """Kill all processes of the node."""
         try:
@@ -56,8 +63,15 @@ class Node:
         self.process.wait(timeout=10)
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give Ray a home of its own, as it keeps files there that decide how later clusters connect."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, Node]]:
+def cluster(home: None, tmp_path: Path) -> Iterator[tuple[str, Node]]:
     """Yield the address of a cluster of two nodes with one core each, and the second node."""
     port = free_port()
     while 10_002 <= port <= 19_999:  # the ports of workers
@@ -70,29 +84,15 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, Node]]:
     address = f"{HEAD}:{port}"
     other = None
     try:
-        _wait_for(lambda: _is_open(HEAD, port), head)
+        head.wait()
         other = Node(f"--address={address}", f"--node-ip-address={OTHER}", "--disable-usage-stats", folder=tmp_path)
-        _wait_for(lambda: "Ray runtime started" in other.log.read_text(), other)
+        other.wait()
         yield address, other
     finally:
         for node in (other, head):
             if node is not None:
                 node.kill()
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _is_open(host: str, port: int) -> bool:
-    with socket.socket() as client:
-        client.settimeout(1)
-        return client.connect_ex((host, port)) == 0
-
-
-def _wait_for(holds: object, node: Node) -> None:
-    until = time.monotonic() + SECONDS
-    while not holds():  # type: ignore[operator]
-        assert node.process.poll() is None, node.log.read_text()
-        assert time.monotonic() < until, node.log.read_text()
-        time.sleep(0.05)
 
 
 @pytest.mark.slow
@@ -135,10 +135,11 @@ def test_an_address_without_a_port_is_one_line(address: str) -> None:
 
 
 def test_a_cluster_that_does_not_answer_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
     address = f"127.0.0.1:{free_port()}"
     options = ("--models", "lstm", "--tasks", "parity/every", "--engine", "ray", "--ray-address", address)
     ended = call("bench", *options)
     assert ended.code == 2
     assert ended.err == f"error: --ray-address {address}: no answer (Connection refused)\n"
-    assert not list(tmp_path.iterdir())
+    assert not list((tmp_path / "work").iterdir())
