@@ -52,7 +52,7 @@ LIBRARIES = {  # that a package may import, besides the standard library and low
     "deployment": {"numpy", "torch", "transformers", "onnxruntime", "onnxscript"},
     "training": {"numpy", "torch", "accelerate", "safetensors", "transformers"},
     "sweeps": {"torch", "submitit", "transformers"},
-    "experiments": {"jinja2", "matplotlib", "numpy"},
+    "experiments": {"jinja2", "matplotlib", "numpy", "ray", "torch", "transformers"},
     "testing": {"numpy", "torch", "transformers"},
     "cli": {"typer", "rich", "torch"},
     "dataset_scripts": {"typer"},

@@ -16,6 +16,7 @@ from tests.helpers.training_processes import finish
 ROOT = Path(__file__).parent.parent
 PAGES = [
     "README.md",
+    "docs/bench.md",
     "docs/concepts.md",
     "docs/data.md",
     "docs/deploy.md",

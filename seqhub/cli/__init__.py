@@ -3,6 +3,7 @@
 import typer
 
 from seqhub.cli import models, tasks
+from seqhub.cli.bench import bench_command
 from seqhub.cli.check import check_command
 from seqhub.cli.data import app as data_app
 from seqhub.cli.demo import demo_command
@@ -41,6 +42,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(data_app, name="data")
 app.command("train")(train_command)
 app.command("sweep")(sweep_command)
+app.command("bench")(bench_command)
 app.command("paper")(paper_command)
 app.command("lr-range")(lr_range_command)
 app.command("evaluate")(evaluate_command)

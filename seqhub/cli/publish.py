@@ -12,7 +12,7 @@ from seqhub.errors import VerificationError
 
 
 def push_command(
-    folder: Annotated[Path, typer.Argument(help="Folder of a finished run or a built dataset", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Folder of a run, a dataset or a benchmark", show_default=False)],
     repo: Annotated[str, typer.Option(help="Repository, as in me/qrsu-hard-lstm; created if it does not exist")],
     endpoint: Annotated[
         str | None, typer.Option(help="URL of the Hub", show_default="HF_ENDPOINT, or the public Hub")
@@ -23,9 +23,14 @@ def push_command(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Upload a folder to a Hub in one commit."""
-    from seqhub.hub.push import push
+    """Upload a folder to a Hub in one commit.
 
+    The cells of a benchmark are added to those in the repository.
+    """
+    if (folder / "bench.json").is_file():
+        from seqhub.experiments.bench.publish import push_bench as push
+    else:
+        from seqhub.hub.push import push
     pushed = push(folder, repo, endpoint=endpoint, revision=revision, private=private, dry_run=dry_run)
     rows = [(file.name, f"{file.size:,}") for file in pushed.files]
     for note in pushed.notes:

@@ -20,7 +20,13 @@ from seqhub.errors import HubError, InvalidInputError
 
 RepoType = Literal["model", "dataset"]
 
+_OUTDATED = 412  # HTTP status
+
 CONNECT_TIMEOUT = 10.0  # seconds for the first request; huggingface_hub decides on retries of later calls
+
+
+class OutdatedError(HubError):
+    """Commit that is based on an earlier version of the branch, because another commit was first."""
 
 
 def connect(endpoint: str | None, token: str | bool | None) -> HfApi:
@@ -67,6 +73,8 @@ def hub_errors(api: HfApi, action: str, advice: str) -> Iterator[None]:
     except HubError:  # already has a one-line message
         raise
     except (HTTPError, OSError, RuntimeError) as error:
+        if isinstance(error, HfHubHTTPError) and error.response.status_code == _OUTDATED:
+            raise OutdatedError(f"cannot {action} at {api.endpoint}: another commit was first; {advice}") from error
         raise HubError(f"cannot {action} at {api.endpoint}: {_reason(error, api)}; {advice}") from error
 
 

@@ -17,7 +17,12 @@ from seqhub.hub.client import CONNECT_TIMEOUT, RepoType, check_repo_id, connect,
 from seqhub.hub.naming import renamed
 from seqhub.pickles import contains_pickle, has_pickle_suffix
 
-_MARKS: dict[RepoType, tuple[str, ...]] = {"model": ("run.json", "config.json"), "dataset": ("dataset.json",)}
+_BENCH = "bench.json"
+_FIGURES = [f"{name}*.{form}" for name in ("bench", "lengths") for form in ("png", "svg")]  # of a benchmark
+_MARKS: dict[RepoType, tuple[str, ...]] = {
+    "model": ("run.json", "config.json"),
+    "dataset": ("dataset.json", _BENCH),
+}
 _RECORDS: dict[RepoType, str] = {"model": "run.json", "dataset": "dataset.json"}
 _CARD = "README.md"
 _PUBLISHED_IDS = re.compile(r"""(?:["']|^- )(seqhub/[\w.-]+)""", flags=re.MULTILINE)  # on early cards
@@ -52,6 +57,7 @@ def push(
     private: bool = False,
     revision: str | None = None,
     message: str | None = None,
+    parent: str | None = None,
     dry_run: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Pushed:
@@ -59,22 +65,25 @@ def push(
 
     The uploaded card uses the repository id in its code; the card in the folder is not changed. Checkpoints, caches and
     hidden files are not uploaded, except `.eval_results/` and `.gitattributes`. In a dataset repository, Parquet files
-    that no longer exist in the folder are deleted, since they would be loaded with the others.
+    that no longer exist in the folder are deleted, since they would be loaded with the others; in that of a benchmark,
+    its earlier figures.
 
     Args:
-        folder: Folder with run.json or config.json (a model), or dataset.json (a dataset).
+        folder: Folder with run.json or config.json (a model), or dataset.json or bench.json (a dataset repository).
         repo_id: `namespace/name`.
         endpoint: URL of the Hub; None for HF_ENDPOINT or the public Hub.
         token: Access token; None for HF_TOKEN or the saved login.
         private: Create a private repository; raise an error if a public one exists.
         revision: Branch to commit to; created from the main branch if it does not exist.
         message: First line of the commit message.
+        parent: Newest commit of the branch; if it has another one, nothing is uploaded. None for any.
         dry_run: List the files without contacting a Hub.
         progress: Callback that receives a line before each stage.
 
     Raises:
         InvalidInputError: `repo_id` is not a valid repository id, or the folder is neither a model nor a dataset, or
             it contains pickles.
+        OutdatedError: The newest commit of the branch is not `parent`.
         HubError: The Hub does not respond or returns an error. The folder is unchanged; the message contains the
             command to retry.
     """
@@ -105,16 +114,17 @@ def push(
         _with_card(folder, names, card) as prepared,
     ):
         report(f"looking up {repo_id} at {api.endpoint}")
-        before = _prepare(api, repo_id, repo_type, private, revision)
+        before = prepare_repository(api, repo_id, repo_type, private, revision)
         report(f"uploading {len(files)} files, {sum(file.size for file in files):,} bytes")
         commit = api.upload_folder(
             repo_id=repo_id,
             repo_type=repo_type,
             folder_path=prepared,
             revision=revision,
+            parent_commit=parent,
             commit_message=message or f"Push {repo_type} {folder.resolve().name} with seqhub",
             allow_patterns=[glob.escape(file.name) for file in files],
-            delete_patterns="*.parquet" if repo_type == "dataset" else None,
+            delete_patterns=_FIGURES if _BENCH in names else "*.parquet" if repo_type == "dataset" else None,
         )
     changed = commit.oid != before
     return Pushed(
@@ -190,7 +200,9 @@ def _belongs(path: Path) -> bool:
     return not any(part.startswith(".") or _EXCLUDED.fullmatch(part) for part in path.parts)
 
 
-def _prepare(api: HfApi, repo_id: str, repo_type: RepoType, private: bool, revision: str | None) -> str | None:
+def prepare_repository(
+    api: HfApi, repo_id: str, repo_type: RepoType, private: bool, revision: str | None
+) -> str | None:
     """Create the repository and branch if they do not exist, and return the current commit."""
     try:
         info = api.repo_info(repo_id, repo_type=repo_type, timeout=CONNECT_TIMEOUT)

@@ -5,6 +5,7 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -50,18 +51,22 @@ def draw_chance(axes: Axes, chance: float | None) -> None:
 
 
 def save(figure: Figure, path: Path, source: str | None = None) -> None:
-    """Write a PNG with bytes that depend on the figure only: without date or software version.
+    """Write a PNG or SVG with bytes that depend on the figure only: without date or software version.
 
     Args:
         figure: The figure.
-        path: The PNG.
+        path: The PNG or SVG.
         source: Text on the source of the figure, stored in the file; None for none.
 
     Raises:
         SaveError: The file cannot be written; an earlier file stays unchanged.
     """
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None, "Source": source})
+    if path.suffix == ".svg":
+        with rc_context({"svg.hashsalt": "seqhub"}):  # otherwise ids are random
+            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Source": source})
+    else:
+        figure.savefig(buffer, format="png", metadata={"Software": None, "Source": source})
     write_atomically(path, buffer.getvalue())
 
 

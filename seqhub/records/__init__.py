@@ -1,5 +1,6 @@
 """JSON records that each stage writes for the next one; cards, plots and tables are rendered from records only."""
 
+from seqhub.records.bench import BenchRecord
 from seqhub.records.dataset import DatasetRecord
 from seqhub.records.environment import command_line, environment
 from seqhub.records.folders import CHECKPOINT
@@ -9,6 +10,7 @@ from seqhub.records.sweep import SweepRecord
 
 __all__ = [
     "CHECKPOINT",
+    "BenchRecord",
     "DatasetRecord",
     "PaperRecord",
     "RunRecord",

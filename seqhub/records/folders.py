@@ -8,6 +8,7 @@ _CONTENT = {
     "run.json": "a finished run",
     "dataset.json": "a dataset",
     "sweep.json": "a sweep, with a run for each seed in a folder of its own",
+    "bench.json": "a benchmark",
     CHECKPOINT: "an unfinished run; `seqhub train` with --resume continues it",
 }
 

@@ -5,8 +5,9 @@ system that all machines share.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqhub.errors import InvalidConfigError
@@ -46,7 +47,9 @@ class Cluster:
             InvalidConfigError: submitit is not installed, or rejects an option.
             SweepInterrupted: Ctrl-C or SIGTERM; the jobs are cancelled.
         """
-        executor = self._executor(plan)
+        executor = open_executor(
+            plan.config.output_dir / "jobs", threads=plan.threads, options=self.options, cluster=self.cluster
+        )
         shares = [tuple(seeds[number :: self.jobs]) for number in range(min(self.jobs, len(seeds)))]
         with executor.batch():  # one job array
             jobs = [executor.submit(run_job, plan, share) for share in shares]
@@ -60,35 +63,54 @@ class Cluster:
                         finished = finished_run(plan, seed) is not None
                         if is_done and not finished and not failure.exists():
                             plan.folder(seed).mkdir(exist_ok=True)
-                            failure.write_text(_last_output(job), encoding="utf-8")
+                            failure.write_text(last_output(job, "seed"), encoding="utf-8")
                         if finished or failure.exists():
                             open_seeds.discard(seed)
                             on_finish(seed)
                 if all(done):
                     return
                 time.sleep(_SECONDS)
-            for job in jobs:
-                job.cancel()
-            until = time.monotonic() + _CANCEL_SECONDS
-            while not all(job.done() for job in jobs) and time.monotonic() < until:
-                time.sleep(_SECONDS)
+            cancel(jobs)
         finished_seeds = len(plan.seeds) - sum(finished_run(plan, seed) is None for seed in open_seeds)
         raise SweepInterrupted(
             f"stopped after {finished_seeds:,} of {len(plan.seeds):,} seeds, jobs cancelled; to continue, run the same "
             "command with --resume"
         )
 
-    def _executor(self, plan: SweepPlan) -> "submitit.AutoExecutor":
-        try:
-            import submitit
-        except ImportError:
-            raise InvalidConfigError("engine submitit is not installed; pip install 'seqhub[cluster]'") from None
-        try:
-            executor = submitit.AutoExecutor(plan.config.output_dir / "jobs", cluster=self.cluster)
-            executor.update_parameters(name="seqhub", cpus_per_task=plan.threads, **self.options)
-        except (TypeError, NameError, ValueError, RuntimeError) as error:
-            raise InvalidConfigError(f"job options {self.options}: {' '.join(str(error).split())}") from None
-        return executor
+
+def open_executor(
+    folder: Path, *, threads: int, options: Mapping[str, Any], cluster: str | None
+) -> "submitit.AutoExecutor":
+    """Return an executor of submitit.
+
+    Args:
+        folder: Folder of the jobs.
+        threads: Number of CPUs of each job.
+        options: Arguments of `submitit.AutoExecutor.update_parameters`.
+        cluster: `slurm`, `local`, or None for SLURM if this machine has it.
+
+    Raises:
+        InvalidConfigError: submitit is not installed, or rejects an option.
+    """
+    try:
+        import submitit
+    except ImportError:
+        raise InvalidConfigError("engine submitit is not installed; pip install 'seqhub[cluster]'") from None
+    try:
+        executor = submitit.AutoExecutor(folder, cluster=cluster)
+        executor.update_parameters(name="seqhub", cpus_per_task=threads, **options)
+    except (TypeError, NameError, ValueError, RuntimeError) as error:
+        raise InvalidConfigError(f"job options {dict(options)}: {' '.join(str(error).split())}") from None
+    return executor
+
+
+def cancel(jobs: Sequence[Any]) -> None:
+    """Cancel jobs, and wait until they have ended."""
+    for job in jobs:
+        job.cancel()
+    until = time.monotonic() + _CANCEL_SECONDS
+    while not all(job.done() for job in jobs) and time.monotonic() < until:
+        time.sleep(_SECONDS)
 
 
 def run_job(plan: SweepPlan, seeds: Sequence[int]) -> None:
@@ -96,6 +118,7 @@ def run_job(plan: SweepPlan, seeds: Sequence[int]) -> None:
     run_locally(plan, [seed for seed in seeds if finished_run(plan, seed) is None], lambda seed: None)
 
 
-def _last_output(job: Any) -> str:
+def last_output(job: Any, what: str) -> str:
+    """Return the last lines of the output of a job that ended without its seed or cell."""
     lines = (job.stderr() or job.stdout() or "").strip().splitlines()[-_LINES:]
-    return "\n".join([*lines, f"job {job.job_id} ended in state {job.state} without this seed"]) + "\n"
+    return "\n".join([*lines, f"job {job.job_id} ended in state {job.state} without this {what}"]) + "\n"
