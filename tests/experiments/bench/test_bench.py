@@ -129,7 +129,7 @@ def test_every_run_has_the_budget_in_tokens_and_ends_its_schedule_there(tiny: Pa
         task = TaskRef.parse(record.settings["task"])
         rows = run.data["rows"]
         assert run.sequences_seen == rows == record.result["sequences"]
-        assert abs(record.result["tokens"] - TINY["budget"]) < 1.5 * 64 * mean_length(task)
+        assert abs(record.result["tokens"] - TINY["budget"]) < 1.5 * 32 * mean_length(task)
         assert run.training["max_sequences"] == rows  # not solved, so it ended at the end of its schedule
         assert {name: run.training[name] for name in ("schedule", "optimizer", "weight_decay", "batch_size")} == {
             name: RECIPE[name] for name in ("schedule", "optimizer", "weight_decay", "batch_size")
@@ -426,8 +426,8 @@ def test_a_cell_trains_as_many_whole_batches_as_the_budget_has_tokens_for() -> N
     )
     config = train_config(cell, Path("folder"))
     tokens = config.max_sequences * mean_length(unit.task)
-    assert config.max_sequences % 64 == 0
-    assert grid.budget - 64 * mean_length(unit.task) < tokens <= grid.budget
+    assert config.max_sequences % 32 == 0
+    assert grid.budget - 32 * mean_length(unit.task) < tokens <= grid.budget
     assert config.warmup == round(0.05 * config.max_sequences)
     assert reaches(config.accuracy, 512, 512)
 
@@ -474,7 +474,7 @@ def test_folders_with_other_content_are_unchanged(tiny: Path, tmp_path: Path) ->
         ({"params": "50x"}, "params='50x': must be a whole number, as in 50000, 50k or 2.5M"),
         ({"params": "0"}, "params=0: must be 1 to"),
         ({"seeds": 0}, "seeds=0: must be 1 to 1,000"),
-        ({"budget": 100}, r"budget=100: must be at least .* tokens, one batch of 64 sequences \(parity/every\)"),
+        ({"budget": 100}, r"budget=100: must be at least .* tokens, one batch of 32 sequences \(parity/every\)"),
         ({"learning_rates": "0.1,x"}, "learning_rates='x': must be numbers"),
         ({"learning_rates": [0.0]}, "learning_rates=0.0: must be above 0"),
         (
