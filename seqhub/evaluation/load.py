@@ -107,9 +107,10 @@ def _config_with_code(folder: Path, trusted: bool) -> Any:
         return config
     if (folder / RunRecord.FILE_NAME).is_file() and config.code is not None:
         named = ModelId.parse(RunRecord.load(folder).model)
-        own = named.code is not None and not named.code.resolve().is_relative_to(folder.resolve())
-        if own and named.code.is_file() and file_digest(named.code) == config.code_sha256:
-            config.use(source_of(named))
-            return config
+        file = named.code
+        if file is not None and file.is_file() and not file.resolve().is_relative_to(folder.resolve()):
+            if file_digest(file) == config.code_sha256:
+                config.use(source_of(named))
+                return config
     place = f"the file {config.code} in {folder}" if config.code else f"the package {model.place}"
     raise InvalidConfigError(f"{folder}: the model runs code of {place}; consent with --trust-remote-code")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -198,9 +199,8 @@ class Ray(Engine):
 
     @property
     def jobs(self) -> int:
-        import ray
-
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        ray: Any = import_module("ray")  # mypy sees other types where it is installed
+        resources: dict[str, float] = ray.cluster_resources()
         return max(1, int(resources.get("CPU", 1)))
 
     def __enter__(self) -> Self:
