@@ -108,9 +108,9 @@ def _config_with_code(folder: Path, trusted: bool) -> Any:
     if (folder / RunRecord.FILE_NAME).is_file() and config.code is not None:
         named = ModelId.parse(RunRecord.load(folder).model)
         file = named.code
-        if file is not None and file.is_file() and not file.resolve().is_relative_to(folder.resolve()):
-            if file_digest(file) == config.code_sha256:
-                config.use(source_of(named))
-                return config
+        is_own = file is not None and file.is_file() and not file.resolve().is_relative_to(folder.resolve())
+        if file is not None and is_own and file_digest(file) == config.code_sha256:
+            config.use(source_of(named))
+            return config
     place = f"the file {config.code} in {folder}" if config.code else f"the package {model.place}"
     raise InvalidConfigError(f"{folder}: the model runs code of {place}; consent with --trust-remote-code")

@@ -47,7 +47,7 @@ def check_conformance(model: PreTrainedModel) -> Conformance:
         The differences, and the names of the tests that passed and failed. `cached` and `chunked` are None if the model
         does not return a state.
     """
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), quiet_transformers():
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
         return _check(model)
