@@ -22,6 +22,7 @@ PAGES = [
     "docs/deploy.md",
     "docs/hub.md",
     "docs/models.md",
+    "docs/own_architecture.md",
     "docs/paper.md",
     "docs/trainer.md",
     "docs/training.md",
