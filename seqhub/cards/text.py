@@ -5,6 +5,8 @@ from fnmatch import fnmatch
 from typing import Any
 
 from seqhub.cards.rendering import count, share, span
+from seqhub.models.ids import ModelId
+from seqhub.models.reports import Conformance
 from seqhub.records import RunRecord
 from seqhub.tasks.base import Task
 from seqhub.tasks.schema import StoppingRule, TaskConfig, TaskSchema
@@ -36,17 +38,47 @@ _SHARE_OF = {  # target -> what `accuracy` counts
 _MOST_NAMED = 40  # symbols or classes; beyond it only their number is given
 
 
+_TESTS = {  # of `models.conformance`, in their order -> what they measure
+    "causal": "a state does not depend on later steps",
+    "right_padding": "padding on the right does not matter",
+    "left_padding": "padding on the left does not matter",
+    "batch": "other rows of a batch do not matter",
+    "cached": "steps one by one with the carried state equal all at once",
+    "chunked": "two segments with the carried state equal the whole sequence",
+    "saved": "a saved and loaded copy is equal",
+    "finite_gradients": "gradients are finite",
+}
+
+
+def conformance_rows(conformance: Conformance) -> list[tuple[str, str, str]]:
+    """Return what was tested about a wrapped model, the difference that was measured, and the result."""
+    rows = []
+    for name, meaning in _TESTS.items():
+        value = conformance.get(name)
+        result = "passed" if name in conformance["passed"] else "**failed**" if name in conformance["failed"] else "–"
+        rows.append((meaning, "no state" if value is None else "" if isinstance(value, bool) else f"{value:g}", result))
+    return rows
+
+
+def has_own_code(record: RunRecord) -> bool:
+    """Return whether a model runs code that is neither of seqhub nor of transformers."""
+    model = ModelId(record.model)
+    return model.is_wrapped and model.scheme not in ("transformers", "hub", "fla")
+
+
 def hub_task(schema: TaskSchema) -> str:
     """Return the Hub's task category, as in `pipeline_tag`."""
     return _TAGS[schema.vocabulary is not None, schema.target]
 
 
 def network(preset: str) -> str:
-    """Return the architecture of a preset.
+    """Return the architecture of a preset; of other models it is not known.
 
-    >>> network("lstm"), network("cnn_gru")
-    ('recurrent network', 'convolutional recurrent network')
+    >>> network("lstm"), network("cnn_gru"), network("transformers:mamba")
+    ('recurrent network', 'convolutional recurrent network', 'model')
     """
+    if ModelId(preset).is_wrapped:
+        return "model"
     return next((name for pattern, name in _NETWORKS.items() if fnmatch(preset, pattern)), "recurrent network")
 
 
