@@ -26,7 +26,7 @@ test: $(READY)  ## Run the linter, the type checker and the fast tests.
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder --hypothesis-profile ci
 
 test-all: $(READY)  ## Run all tests, also the slow ones.
 	$(BIN)/python -m pytest

@@ -6,24 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from seqhub.models.conformance import TOLERANCE, check_conformance
+from docs.model_types import TESTS, reason
+from seqhub.models.conformance import check_conformance
 from seqhub.models.registry import build_config, build_model
 from seqhub.models.transformers_types import TYPES
 
 MODULES = Path(__file__).parent / "modules.py"
 ALL = {"causal", "right_padding", "left_padding", "batch", "cached", "chunked", "saved", "finite_gradients"}
-
-# Types that cannot carry a state exactly, with what transformers 5.23 does; None: the model returns no state
-EXCEPTIONS: dict[str, dict[str, str]] = {
-    **{
-        name: {"chunked": "a state is used for single steps only, and dropped before longer segments"}
-        for name in ("mamba", "falcon_mamba", "jamba", "zamba")
-    },
-    "bamba": dict.fromkeys(("cached", "chunked"), "positions start at 0 again, unless position_ids are given"),
-    "minimax": dict.fromkeys(("cached", "chunked"), "the decay of a block starts again with every call"),
-    "recurrent_gemma": dict.fromkeys(("cached", "chunked"), "the output of the model has no state"),
-    "rwkv": {"cached": "a single step of several sequences has the wrong shape"},
-}
 
 
 def checked(model: str, **overrides: Any) -> Any:
@@ -71,7 +60,7 @@ def test_nothing_is_changed() -> None:
 @pytest.mark.fast_cases("llama", "mamba", "mamba2", "recurrent_gemma")
 @pytest.mark.parametrize("name", sorted(TYPES))
 def test_types_of_transformers(name: str) -> None:
+    """Types that fail are listed with the reason; docs/model_types.md shows them."""
     found = checked(f"transformers:{name}")
-    exceptions = set(EXCEPTIONS.get(name, {}))
-    assert set(found["failed"]) <= exceptions, {key: found[key] for key in found["failed"]}
-    assert all(found[key] is None or found[key] > TOLERANCE or name == "rwkv" for key in exceptions), found
+    without = [test for test in TESTS if test not in found["passed"]]
+    assert all(reason(name, test) for test in without), {test: found[test] for test in without}

@@ -424,6 +424,9 @@ class WrappedModel(WrappedPreTrainedModel):
             if self.state_argument is None:
                 raise ValueError(f"{self.config.source} has no state that can be carried on")
             arguments[self.state_argument] = None if carried is None else carried.inner
+            if carried is not None and isinstance(self.inner, PreTrainedModel) and _takes(self.inner, "position_ids"):
+                positions = torch.arange(carried.steps, carried.steps + given.size(1), device=given.device)
+                arguments["position_ids"] = positions.expand(given.size(0), -1)  # some types would begin at 0 again
         if isinstance(self.inner, PreTrainedModel) and use_cache:
             arguments["use_cache"] = True
         output = self._call(given.transpose(0, 1) if self.config.time_first else given, arguments)
