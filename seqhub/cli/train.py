@@ -69,6 +69,13 @@ def train_command(
     ] = None,
     model_option: ModelOption = None,
     data_option: DataOption = None,
+    params: Annotated[
+        str | None,
+        typer.Option(help="Choose the width for this number of parameters without embedding and head, as in 50k"),
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option(help="Choose the width for this number of values in the state of a sequence, as in 4k")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the folder")] = False,
     **options: Any,
@@ -80,6 +87,9 @@ def train_command(
     form = Form.of(as_json, quiet)
     own = {"output_dir": output_dir, "trackers": tuple(tracker or ()), "record": tuple(recorded or ())}
     config = configured(task, recipe_name, model_option, data_option, options | own)
+    if params is not None or state is not None:
+        in_id = dict(ModelId.parse(options.get("model") or "lstm").options).get("hidden_size")
+        config = _sized(config, params, state, options.get("hidden_size") or in_id)
     record = run(config, resume=resume, visible=form is Form.TABLE)
     if record is not None:  # the main process
         show(
@@ -88,6 +98,20 @@ def train_command(
             brief=str(config.output_dir),
             table=lambda console: _summary(console, record, config.output_dir),
         )
+
+
+def _sized(config: TrainConfig, params: str | None, state: str | None, hidden_size: int | None) -> TrainConfig:
+    """Return the settings with the width of the model for `--params` or `--state`."""
+    from seqhub.models.sizing import whole_number
+    from seqhub.training.model_setup import with_size
+
+    given = {"params": params, "state": state, "hidden_size": hidden_size}
+    chosen = [name for name, value in given.items() if value is not None]
+    if len(chosen) > 1:
+        raise InvalidConfigError(f"{' and '.join(chosen)}: each sets the width of the model; give one of them")
+    if params is not None:
+        return with_size(config, whole_number("params", params), "parameters")
+    return with_size(config, whole_number("state", state), "state")
 
 
 def configured(

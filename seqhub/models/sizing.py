@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 from seqhub.errors import InvalidConfigError
@@ -13,10 +14,31 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 STATE_STEPS = (1, 256)
+_UNITS = {"k": 10**3, "m": 10**6, "b": 10**9}
 _WITHIN = 0.05  # largest deviation from a given number of parameters
 _WIDEST = 4_096
 _STEPS = (1, 2, 4, 8, 16, 32)  # between the widths of a user's module, which may have heads
 _HEADS = ("classifier", "lm_head")
+
+
+def whole_number(name: str, value: Any) -> int:
+    """Return a whole number, also from a text such as 50k or 2.5M.
+
+    >>> whole_number("budget", "2.5M"), whole_number("seeds", 5)
+    (2500000, 5)
+    """
+    if type(value) is int:
+        return value
+    if isinstance(value, str):
+        text = value.strip().lower()
+        factor = _UNITS.get(text[-1:], 1)
+        try:
+            number = float(text[:-1] if text[-1:] in _UNITS else text) * factor
+        except ValueError:
+            number = float("nan")
+        if isfinite(number) and number == int(number):
+            return int(number)
+    raise InvalidConfigError.of(name, value, "a whole number, as in 50000, 50k or 2.5M")
 
 
 def measure_sizes(model: PreTrainedModel) -> Sizes:

@@ -1,15 +1,19 @@
 """Model set-up: the head for the target of a task, and the fields of the config class that its rows determine."""
 
+from dataclasses import replace
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from seqhub.errors import InvalidConfigError
+from seqhub.models.ids import ModelId
 from seqhub.models.registry import WRAPPED, build_config, build_model, config_fields, family_of
 from seqhub.models.reports import Conformance
+from seqhub.models.sizing import match_size
 from seqhub.tasks.schema import TaskSchema
 from seqhub.training.config import TrainConfig
+from seqhub.training.dataloaders import data_source
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -38,6 +42,29 @@ def create_model(config: TrainConfig, schema: TaskSchema) -> "PreTrainedModel":
             if callable(reset := getattr(module, "reset_parameters", None)):
                 reset()
     return model
+
+
+def with_size(config: TrainConfig, target: int, by: Literal["parameters", "state"]) -> TrainConfig:
+    """Return the settings with the width of the model that is closest to a given size.
+
+    Args:
+        config: Settings of the run, whose `hidden_size` is replaced.
+        target: Number of parameters without the embedding of symbols and the readout, or of numbers in the state of a
+            sequence after 256 steps.
+        by: What `target` counts.
+
+    Raises:
+        InvalidConfigError: No width comes within 5 %, or the model has no state.
+    """
+    schema = data_source(config).schema
+
+    def settings(model: ModelId) -> TrainConfig:
+        return replace(config, model=str(model), hidden_size=None, model_options={})
+
+    def build(model: str) -> "PreTrainedModel":
+        return create_model(settings(ModelId.parse(model)), schema)
+
+    return settings(match_size(ModelId.of(config.model, config.model_options), target, build, by))
 
 
 def require_conformance(config: TrainConfig, model: "PreTrainedModel", schema: TaskSchema) -> Conformance | None:

@@ -13,8 +13,10 @@ from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.load import load_model
 from seqhub.records import RunRecord
 from seqhub.training.config import TrainConfig
+from seqhub.training.model_setup import with_size
 from seqhub.training.train import train
 from seqhub.verification.verify import verify
+from tests.helpers.cli_calls import call
 
 MODULES = Path(__file__).parent.parent / "models" / "modules.py"
 SHORT: dict[str, Any] = {
@@ -136,3 +138,31 @@ def test_a_record_cannot_make_code_of_the_folder_run(tmp_path: Path, own_file: P
     own_file.unlink()
     with pytest.raises(InvalidConfigError, match="consent with --trust-remote-code"):
         load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--params", "50x"], "--params 50x: must be a whole number, as in 50000, 50k or 2.5M"),
+        (["--params", "5k", "--state", "3k"], "params and state: each sets the width of the model; give one of them"),
+        (["--params", "5k", "--hidden-size", "4"], "params and hidden_size: each sets the width"),
+        (["--params", "5k", "--model", "lstm?hidden_size=4"], "params and hidden_size: each sets the width"),
+        (["--params", "3"], "no hidden_size has parameters=3 within 5%"),
+        (["--state", "1k", "--model", f"{MODULES}:Ids"], "carries no state, so it cannot have a size of the state"),
+    ],
+)
+def test_sizes_that_no_width_can_have(options: list[str], message: str, tmp_path: Path) -> None:
+    ended = call("train", "parity/every", "--output-dir", tmp_path / "run", *options)
+    assert ended.code == 2
+    assert message in ended.err
+    assert ended.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_width_for_a_number_of_parameters(tmp_path: Path) -> None:
+    config = TrainConfig(task="parity/every", output_dir=tmp_path, model="transformers:llama", hidden_size=8)
+    sized = with_size(config, 20_000, "parameters")
+    assert sized.model == "transformers:llama"
+    assert sized.hidden_size == 32
+    by_state = with_size(replace(config, model="lstm"), 256, "state")
+    assert by_state.hidden_size == 128

@@ -12,6 +12,7 @@ from seqhub.data.source import DataSource
 from seqhub.errors import InvalidConfigError, OutputExistsError, UnknownNameError
 from seqhub.experiments.bench.cell import RUN, Cell
 from seqhub.experiments.bench.sizes import code_digest, require_model
+from seqhub.models.sizing import whole_number
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.splits import Split
 from seqhub.training.config import SPLITS, STREAM, TrainConfig
@@ -33,7 +34,6 @@ TUNING_SEED = 1_000_000  # first tuning seed; the seeds of the results are 0, 1,
 _VALIDATIONS = 25  # of a run
 _VALIDATION_ROWS = 512  # of each of them
 _SAMPLE = 8_192  # rows from which the mean length is measured
-_UNITS = {"k": 10**3, "m": 10**6, "b": 10**9}
 
 
 class Unit(NamedTuple):
@@ -111,12 +111,16 @@ class Grid:
                 raise InvalidConfigError(f"no {name} given: --{name}, or {name} in the file of the grid")
         lists: dict[str, Any] = {name: tuple(_list(name, values[name], str)) for name in ("models", "tasks")}
         if "params" in values:
-            lists["params"] = tuple(_number("params", each) for each in _list("params", values["params"], str, int))
+            lists["params"] = tuple(
+                whole_number("params", each) for each in _list("params", values["params"], str, int)
+            )
         if "learning_rates" in values:
             rates = _list("learning_rates", values["learning_rates"], str, float, int)
             lists["learning_rates"] = tuple(_rate(each) for each in rates)
         numbers: dict[str, Any] = {
-            name: _number(name, values[name]) for name in ("budget", "seeds", "tuning_seeds", "rows") if name in values
+            name: whole_number(name, values[name])
+            for name in ("budget", "seeds", "tuning_seeds", "rows")
+            if name in values
         }
         return cls(**lists, **numbers, recipes=_recipes(values.get("recipes", {})))
 
@@ -278,26 +282,6 @@ def _list(name: str, value: Any, *types: type) -> list[Any]:
         kinds = " or ".join({str: "texts", int: "whole numbers", float: "numbers"}[each] for each in types)
         raise InvalidConfigError.of(name, value, f"a list of {kinds}")
     return list(values)
-
-
-def _number(name: str, value: Any) -> int:
-    """Return a whole number, also from a text such as 50k or 2.5M.
-
-    >>> _number("budget", "2.5M"), _number("seeds", 5)
-    (2500000, 5)
-    """
-    if type(value) is int:
-        return value
-    if isinstance(value, str):
-        text = value.strip().lower()
-        factor = _UNITS.get(text[-1:], 1)
-        try:
-            number = float(text[:-1] if text[-1:] in _UNITS else text) * factor
-        except ValueError:
-            number = float("nan")
-        if isfinite(number) and number == int(number):
-            return int(number)
-    raise InvalidConfigError.of(name, value, "a whole number, as in 50000, 50k or 2.5M")
 
 
 def _rate(value: Any) -> float:
