@@ -196,9 +196,9 @@ class Dispatcher:
         if not has_body(request) and route.pool == "light":
             try:
                 return await context.run("light", admitted)
-            except HeavyWork:
+            except HeavyWork as moved:
                 context.is_heavy = True
-                return await context.run("heavy", admitted)
+                return await context.run(moved.work, admitted)
         # No snapshot is held while a body is read or the request waits for a worker of another pool.
         redirect = await context.run("light", lambda: self.admit(context, route, path))
         if redirect is not None:
@@ -214,9 +214,9 @@ class Dispatcher:
             context.is_heavy = route.pool == "heavy" or size > IN_MEMORY_BYTES
             try:
                 return await context.run("heavy" if context.is_heavy else route.pool, answered)
-            except HeavyWork:
+            except HeavyWork as moved:
                 context.is_heavy = True
-                return await context.run("heavy", answered)
+                return await context.run(moved.work, answered)
         finally:
             context.body = b""
             file.close()

@@ -29,7 +29,15 @@ T = TypeVar("T")
 
 
 class HeavyWork(Exception):  # noqa: N818  not an error: the request moves to another pool
-    """Raised by a handler on a light worker, so that it is run again on a heavy worker."""
+    """Raised by a handler, so that it is run again in another pool.
+
+    Args:
+        work: Pool of workers.
+    """
+
+    def __init__(self, work: Work = "heavy") -> None:
+        super().__init__(work)
+        self.work = work
 
 
 @dataclass(slots=True)
@@ -45,7 +53,7 @@ class RequestContext:
     scanner: Scanner | None = None  # None if scans are disabled
     body_limiter: BodyLimiter = field(default_factory=BodyLimiter, repr=False)
     workers: Workers = field(default_factory=Workers, repr=False)
-    is_heavy: bool = False  # True on a heavy worker
+    is_heavy: bool = False  # True on a heavy worker, and after a handler has asked for another pool
     diffs: AnswerCache[str] = field(default_factory=lambda: AnswerCache(0), repr=False)
     headers: AnswerCache[bytes] = field(default_factory=lambda: AnswerCache(0), repr=False)  # of safetensors files
     rendered: AnswerCache[str] = field(default_factory=lambda: AnswerCache(0), repr=False)  # parts of web pages
@@ -143,10 +151,10 @@ class RequestContext:
             return self.identity.account.name
         return f"@{self.request.client.host}" if self.request.client else "@"
 
-    def require_heavy_worker(self) -> None:
-        """Raise HeavyWork unless the request runs on a heavy worker."""
+    def require_heavy_worker(self, work: Work = "heavy") -> None:
+        """Raise HeavyWork unless the request already runs in the pool for such work."""
         if not self.is_heavy:
-            raise HeavyWork
+            raise HeavyWork(work)
 
     async def run(self, work: Work, function: Callable[[], T]) -> T:
         """Run a blocking function in a pool, within one snapshot of the database."""

@@ -26,15 +26,17 @@ _TITLES = {401: "Not found", 403: "Not allowed", 404: "Not found", 410: "Deleted
 _MIN_COMPRESSED = 512  # bytes
 
 
-def page(context: RequestContext, template: str, **values: Any) -> Response:
+def page(context: RequestContext, template: str, *, status: int = 200, **values: Any) -> Response:
     """Return a page.
 
     Args:
         context: Context of the request.
         template: Name of the template.
-        values: Variables of the template.
+        status: HTTP status, also a variable of the template.
+        values: Further variables of the template.
     """
-    return _response(context.request, 200, template, {"base_url": context.base_url, **values})
+    values["status"] = status
+    return _response(context.request, status, template, {"base_url": context.base_url, **values})
 
 
 def error_page(error: HubHTTPError, request: Request, headers: dict[str, str]) -> Response:

@@ -1,8 +1,8 @@
-"""Data of a web page that shows a split: columns with statistics, and rows."""
+"""Data of a web page that shows a split: columns, rows, and statistics of the columns."""
 
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from seqhub.server.viewer.datasets import DatasetView
 from seqhub.server.viewer.errors import invalid_parameter
@@ -18,16 +18,24 @@ class PageColumn:
     Args:
         name: Name of the column.
         type: Description of its type, such as "list of float32".
-        labels: Names of the values of a class label; [] for other types.
-        column_type: Kind of its statistics, as in `/statistics`; None without statistics.
-        statistics: Its statistics, with a `histogram` or `frequencies`; {} without statistics.
+        feature: Its feature in the JSON form of `datasets`.
     """
 
     name: str
     type: str
-    labels: list[str]
-    column_type: str | None
-    statistics: dict[str, Any]
+    feature: Feature
+
+
+class ColumnStatistics(NamedTuple):
+    """Statistics of a column.
+
+    Args:
+        column_type: Kind, as in `/statistics`.
+        values: Statistics, with a `histogram` or `frequencies`.
+    """
+
+    column_type: str
+    values: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,6 @@ class DatasetPage:
     """Data of a page.
 
     Args:
-        splits: Splits by config, for the pickers.
         config: Displayed config.
         split: Displayed split.
         columns: Columns.
@@ -46,7 +53,6 @@ class DatasetPage:
         commit: Commit id.
     """
 
-    splits: dict[str, list[str]]
     config: str
     split: str
     columns: list[PageColumn]
@@ -66,8 +72,8 @@ def dataset_page(
     where: str = "",
     orderby: str = "",
     offset: int = 0,
+    length: int = PAGE,
     assets: str = "",
-    with_statistics: bool = True,
 ) -> DatasetPage:
     """Return the data of a page.
 
@@ -79,8 +85,8 @@ def dataset_page(
         where: Filter; empty for all rows.
         orderby: Order; empty for the order of the files.
         offset: First row of the page among the matching rows.
+        length: Maximum number of rows of the page.
         assets: Beginning of the URLs of images and sounds.
-        with_statistics: Whether to compute the statistics, which takes longer than the rows.
 
     Raises:
         ViewerError: The dataset has no data that can be shown, or an argument is not valid.
@@ -90,7 +96,7 @@ def dataset_page(
     configs = view.configs
     chosen = configs[0] if config is None else view.config(config)
     name = next(iter(chosen.splits)) if split is None else split
-    page: dict[str, Any] = {"offset": offset, "length": PAGE, "assets": assets}
+    page: dict[str, Any] = {"offset": offset, "length": length, "assets": assets}
     if query:
         body = view.query("search", chosen, name, query=query, **page)
     elif where or orderby:
@@ -98,22 +104,8 @@ def dataset_page(
     else:
         body = view.query("rows", chosen, name, **page)
     found = json.loads(body)
-    known: dict[str, Any] = {}
-    if with_statistics:
-        statistics = json.loads(view.query("statistics", chosen, name))
-        known = {item["column_name"]: item for item in statistics["statistics"]}
-    columns = [
-        PageColumn(
-            item["name"],
-            type_text(item["type"]),
-            item["type"]["names"] if kind_of(item["type"]) == "ClassLabel" else [],
-            known.get(item["name"], {}).get("column_type"),
-            known.get(item["name"], {}).get("column_statistics", {}),
-        )
-        for item in found["features"]
-    ]
+    columns = [PageColumn(item["name"], type_text(item["type"]), item["type"]) for item in found["features"]]
     return DatasetPage(
-        {config.name: list(config.splits) for config in configs},
         chosen.name,
         name,
         columns,
@@ -123,6 +115,19 @@ def dataset_page(
         found["partial"],
         view.commit.oid,
     )
+
+
+def page_statistics(view: DatasetView, config: str, split: str) -> dict[str, ColumnStatistics]:
+    """Return the statistics by column, which take longer than the rows of a page.
+
+    Raises:
+        ViewerError: The split does not exist, or its data cannot be read.
+    """
+    found = json.loads(view.query("statistics", view.config(config), split))
+    return {
+        item["column_name"]: ColumnStatistics(item["column_type"], item["column_statistics"])
+        for item in found["statistics"]
+    }
 
 
 def type_text(feature: Feature) -> str:

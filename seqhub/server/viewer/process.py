@@ -38,7 +38,7 @@ class ViewerProcess:
         memory_bytes: Memory limit of a query.
     """
 
-    def __init__(self, seconds: int = MAX_SECONDS, memory_bytes: int = MEMORY_BYTES) -> None:
+    def __init__(self, seconds: float = MAX_SECONDS, memory_bytes: int = MEMORY_BYTES) -> None:
         self._seconds = seconds
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()

@@ -149,7 +149,8 @@ def test_pages_exist_for_browsers_only(hub: Hub, route: Route) -> None:
         assert (answer.status_code, answer.headers["x-error-code"]) == (404, "NotFound")
         assert answer.json()["error"] == "Sorry, this page does not exist: no route of this Hub has that path."
     answer = hub("GET", path, headers=headers_of(route))
-    assert answer.status_code == (404 if "/tree/main/a.txt" in path else 200)  # a file is not a folder
+    # A file is not a folder, and a model has no viewer.
+    assert answer.status_code == (404 if "/tree/main/a.txt" in path or "/viewer/" in path else 200)
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "Accept" in answer.headers["vary"]
 

@@ -7,7 +7,7 @@ import pytest
 
 from seqhub.server.viewer.datasets import DatasetView
 from seqhub.server.viewer.errors import ViewerError
-from seqhub.server.viewer.page import dataset_page
+from seqhub.server.viewer.page import dataset_page, page_statistics
 from tests.server.viewer.conftest import ViewerHub, parquet
 
 
@@ -27,23 +27,30 @@ def view(hub: ViewerHub) -> DatasetView:
 
 def test_a_page(view: DatasetView) -> None:
     page = dataset_page(view, offset=100)
-    assert (page.splits, page.config, page.split) == ({"default": ["train", "test"]}, "default", "train")
+    assert (page.config, page.split) == ("default", "train")
     assert (page.num_rows, len(page.rows), page.rows[0]["row"]["text"]) == (150, 50, "t100")
-    assert [(column.name, column.type, column.column_type) for column in page.columns] == [
-        ("text", "string", "string_text"),
-        ("label", "3 labels", "class_label"),
-        ("list", "list of float64", "list"),
+    assert [(column.name, column.type) for column in page.columns] == [
+        ("text", "string"),
+        ("label", "3 labels"),
+        ("list", "list of float64"),
     ]
-    assert (page.columns[1].labels, page.columns[1].statistics["frequencies"]) == (
-        ["a", "b", "c"],
-        {"a": 50, "b": 50, "c": 50},
-    )
-    assert sum(page.columns[0].statistics["histogram"]["hist"]) == 150
+    assert page.columns[1].feature["names"] == ["a", "b", "c"]
+    assert [row["row_idx"] for row in dataset_page(view, offset=7, length=1).rows] == [7]
+
+
+def test_statistics(view: DatasetView) -> None:
+    found = page_statistics(view, "default", "train")
+    assert {name: column.column_type for name, column in found.items()} == {
+        "text": "string_text",
+        "label": "class_label",
+        "list": "list",
+    }
+    assert found["label"].values["frequencies"] == {"a": 50, "b": 50, "c": 50}
+    assert sum(found["text"].values["histogram"]["hist"]) == 150
 
 
 def test_a_page_of_a_search_and_of_a_filter(view: DatasetView) -> None:
-    found = dataset_page(view, query="T14", with_statistics=False)
-    assert (found.num_rows, found.columns[0].statistics) == (11, {})
+    assert dataset_page(view, query="T14").num_rows == 11
     found = dataset_page(view, "default", "test", where='"label"=1', orderby='"text" DESC')
     assert [row["row"]["text"] for row in found.rows] == ["t4", "t1"]
     with pytest.raises(ViewerError, match="cannot be combined"):
