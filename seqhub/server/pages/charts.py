@@ -160,14 +160,16 @@ def _facts(found: ColumnStatistics) -> Iterator[str]:
 def _text(value: Any) -> str:
     """Return a number or a time for a reader.
 
-    >>> _text(12345), _text(0.123456789), _text("2026-01-02 00:00:00")
-    ('12,345', '0.1235', '2026-01-02')
+    >>> _text(12345), _text(20791.25), _text(0.123456789), _text("2026-01-02 00:00:00")
+    ('12,345', '20,791', '0.1235', '2026-01-02')
     """
     if isinstance(value, str):
         return value.removesuffix(" 00:00:00")
     if isinstance(value, int):
         return _number(value)
-    return "unknown" if value is None else f"{value:.4g}"
+    if value is None:
+        return "unknown"
+    return f"{value:,.0f}" if 10_000 <= abs(value) < 10**15 else f"{value:.4g}"
 
 
 def _number(value: int) -> str:

@@ -21,7 +21,7 @@ from seqhub.server.viewer.errors import ViewerError, invalid_parameter
 from seqhub.server.viewer.feature_types import kind_of
 from seqhub.server.viewer.page import PAGE, ColumnStatistics, DatasetPage, PageColumn, dataset_page, page_statistics
 
-MAX_COLUMNS: Final = 50  # on one page
+MAX_COLUMNS: Final = 20  # on one page
 MAX_STATISTICS_BYTES: Final = 64_000_000  # of the files of a split; above, statistics are computed on demand
 _LAST: Final = 10**15  # greatest number of a row
 _NO_DATA: Final = "EmptyDatasetError"

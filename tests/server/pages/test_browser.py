@@ -43,6 +43,8 @@ PAGES = {
     "image": "/ada/net/blob/main/figures/loss.png",
     "drawing": "/ada/net/blob/main/figures/drawing.svg",
     "binary": "/ada/net/blob/main/binary.bin",
+    "viewer": "/datasets/ada/texts/viewer/main?orderby=%22label%22&where=%22length%22%3E%3D5",
+    "viewer-row": "/datasets/ada/texts/viewer/main?row=5",
     "commits": "/ada/net/commits/main",
     "commit": "/ada/net/commit/main",
     "compare": "/ada/net/compare?from=v1&to=main",
@@ -85,6 +87,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             store.accounts.create(name)
         hub = Hub(store, None, {})  # type: ignore[arg-type]  # it only makes repositories here
         conftest.fill(hub)
+        rows = [f"{'BTX' * n} {n},{'QR'[n % 2]},{n},{n / 7}\n" for n in range(120)]
+        hub.make("ada/texts", "dataset", **{"train.csv": ("text,label,length,score\n" + "".join(rows)).encode()})
         hub.make("ada/broken", **{"README.md": b"---\nlicense: [mit\ntags: {a: b\n---\n# A card with broken YAML\n"})
         hub.make("ada/hostile", **{"README.md": HOSTILE.encode()})
         gated = hub.make("ada/gated", **{"README.md": b"---\nlicense: mit\n---\n# Gated"})
