@@ -29,7 +29,7 @@ class Tab:
 
 TABS: tuple[Tab, ...] = (
     Tab("card", "Card", ""),
-    Tab("viewer", "Viewer", "/viewer/{revision}", ("dataset",)),
+    Tab("viewer", "Viewer", "/-/viewer/{revision}", ("dataset",)),
     Tab("files", "Files", "/tree/{revision}"),
     Tab("history", "History", "/commits/{revision}"),
 )

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.pages.cells import LONG, SHORT, Cell, cell_of
-from seqhub.server.pages.charts import MAX_TEXT, Chart, chart_of, quoted
+from seqhub.server.pages.column_charts import MAX_TEXT, Chart, chart_of, quoted
 from seqhub.server.pages.links import file_url, with_query
 from seqhub.server.pages.repository import repository_values
 from seqhub.server.pages.templating import CONTENT_SECURITY_POLICY, page
@@ -84,7 +84,7 @@ def viewer(context: RequestContext) -> Response:
     view = DatasetView(context.viewer, context.store, repo, commit)
     given = _query(context)
     values = repository_values(context, "viewer", revision) | {
-        "here": file_url(repo, "viewer", revision),
+        "here": file_url(repo, "-/viewer", revision),
         "given": given,
         "splits": {},
         "problem": None,
@@ -262,6 +262,6 @@ def _one_row(found: DatasetPage, number: int, here: str) -> dict[str, Any]:
 
 routes = [
     Route(
-        "GET", "/{prefix}{repo}/viewer/{revision}", "read", viewer, "page: rows of a dataset", work="page", is_page=True
+        "GET", "/{prefix}{repo}/-/viewer/{revision}", "read", viewer, "page: rows of a dataset", work="page", is_page=True
     )
 ]

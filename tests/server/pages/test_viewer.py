@@ -105,7 +105,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ViewerHub]:
 def get(hub: ViewerHub, dataset: str, who: str | None = None, revision: str = "main", **query: object) -> Any:
     """Return the response to a browser."""
     headers = {"Accept": "text/html"} | ({"Authorization": f"Bearer {hub.tokens[who]}"} if who else {})
-    return hub.client.get(f"/datasets/{dataset}/viewer/{revision}?{urlencode(query)}", headers=headers)
+    return hub.client.get(f"/datasets/{dataset}/-/viewer/{revision}?{urlencode(query)}", headers=headers)
 
 
 def harmless(answer: Any, status: int = 200) -> str:
@@ -145,12 +145,12 @@ def row_numbers(text: str) -> list[int]:
 def test_the_tab_is_on_datasets_only(hub: ViewerHub) -> None:
     headers = {"Accept": "text/html"}
     assert (
-        'href="/datasets/ada/rows/viewer/main">Viewer</a>' in hub.client.get("/datasets/ada/rows", headers=headers).text
+        'href="/datasets/ada/rows/-/viewer/main">Viewer</a>' in hub.client.get("/datasets/ada/rows", headers=headers).text
     )
-    assert 'href="/datasets/ada/rows/viewer/main" aria-current="page">Viewer</a>' in shown(hub)
+    assert 'href="/datasets/ada/rows/-/viewer/main" aria-current="page">Viewer</a>' in shown(hub)
     hub.store.repos.create("model", "ada/net", private=False, author="ada")
     assert ">Viewer</a>" not in hub.client.get("/ada/net", headers=headers).text
-    assert hub.client.get("/ada/net/viewer/main", headers=headers).status_code == 404
+    assert hub.client.get("/ada/net/-/viewer/main", headers=headers).status_code == 404
     assert "<h1" in hub.client.get("/datasets/viewer/rows", headers=headers).text
     assert caption(shown(hub, "viewer/rows")).startswith("Rows 1 to 1 of 1 in split train")
 
@@ -160,7 +160,7 @@ def test_pages_of_rows(hub: ViewerHub) -> None:
     assert caption(text) == "Rows 1 to 100 of 250 in split train of config default"
     assert row_numbers(text) == list(range(100))
     seen = []
-    url: str | None = "/datasets/ada/rows/viewer/main"
+    url: str | None = "/datasets/ada/rows/-/viewer/main"
     while url is not None:
         text = harmless(hub.client.get(url, headers={"Accept": "text/html"}))
         seen += row_numbers(text)
@@ -219,7 +219,7 @@ def test_one_row(hub: ViewerHub) -> None:
     assert caption(text) == "Row 199 of 250 in split train of config default"
     assert '<th scope="row"><bdi>score</bdi>' in text
     found = links(text)
-    base = "/datasets/ada/rows/viewer/main?config=default&split=train"
+    base = "/datasets/ada/rows/-/viewer/main?config=default&split=train"
     assert {f"{base}&row=198", f"{base}&row=200", f"{base}&offset=100#row-199"} <= set(found)
     assert f"{base}&row=7" in links(shown(hub))
     assert problem(hub, 404, row=250) == "Parameter 'row': there is no row 250; the split has 250 rows, counted from 0"
@@ -259,7 +259,7 @@ def test_column_heads_sort_up_down_and_not(hub: ViewerHub) -> None:
     ]
     down = shown(hub, orderby='"count" DESC')
     assert 'aria-sort="descending"' in down
-    assert '<a href="/datasets/ada/rows/viewer/main?config=default&amp;split=train" title="Clear order">' in down
+    assert '<a href="/datasets/ada/rows/-/viewer/main?config=default&amp;split=train" title="Clear order">' in down
 
 
 def test_each_bar_links_to_its_rows(hub: ViewerHub) -> None:
@@ -453,4 +453,4 @@ def test_a_page_is_small_and_sent_once(hub: ViewerHub) -> None:
     answer = get(hub, "ada/rows")
     assert len(gzip.compress(answer.content)) < 30_000
     headers = {"Accept": "text/html", "If-None-Match": answer.headers["etag"]}
-    assert hub.client.get("/datasets/ada/rows/viewer/main", headers=headers).status_code == 304
+    assert hub.client.get("/datasets/ada/rows/-/viewer/main", headers=headers).status_code == 304
