@@ -79,7 +79,7 @@ def show_command(
         "task": str(ref),
         "title": definition.title,
         "description": definition.description,
-        "symbols": definition.symbols,
+        "symbols": definition.symbols if schema.vocabulary is None else schema.vocabulary.symbols,
         "values": schema.num_features or None,
         "target": _TARGETS[schema.target],
         "labels": list(schema.labels),
