@@ -1,6 +1,6 @@
 """Routes of all pages, in the order in which they are tried."""
 
-from seqhub.server.pages import explorer, files, history, lists, repository, runs, static
+from seqhub.server.pages import explorer, files, history, leaderboard, lists, repository, runs, static
 
 routes = [
     *static.routes,
@@ -9,5 +9,6 @@ routes = [
     *files.routes,
     *history.routes,
     *runs.routes,
+    *leaderboard.routes,
     *repository.routes,
 ]

@@ -37,6 +37,7 @@ TABS: tuple[Tab, ...] = (
     Tab("card", "Card", ""),
     Tab("files", "Files", "/tree/{revision}"),
     Tab("history", "History", "/commits/{revision}"),
+    Tab("leaderboard", "Leaderboard", "/-/leaderboard", ("dataset",)),
     Tab("explorer", "Explorer", "/-/explorer/{revision}", ("model",), families.is_known),
     Tab("runs", "Runs", "/-/runs/{revision}", is_shown=run_files.has_runs),
 )
