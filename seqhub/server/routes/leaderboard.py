@@ -43,7 +43,7 @@ def leaderboard(context: RequestContext) -> Response:
 
 
 def chosen_group(groups: list[Group], given: Mapping[str, str]) -> Group | None:
-    """Return the first group with the config, split and metric in a query, as far as they are given."""
+    """Return the first group with the config, split and metric in a query, of those that are given."""
     wanted = {name: given[name] for name in ("config", "split", "metric") if name in given}
     matching = (group for group in groups if all(getattr(group, name) == value for name, value in wanted.items()))
     return next(matching, None)

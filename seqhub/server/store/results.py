@@ -69,7 +69,7 @@ class Group:
 
     @property
     def is_lower_better(self) -> bool:
-        """Whether lower values are better, by the name of the metric."""
+        """True if lower values are better, by the name of the metric."""
         return lower_is_better(self.metric or self.title)
 
 
@@ -106,7 +106,7 @@ class Results(StorePart):
     def groups(self, dataset: Repo, viewer: Account | None) -> list[Group]:
         """Return the groups of comparable results of a dataset, those with the most models first."""
         query = f"""SELECT config, split, metric, max(title), count(DISTINCT results.repo) FROM results
-            JOIN repos ON repos.id = results.repo WHERE {_OF_DATASET} GROUP BY config, split, metric
+            CROSS JOIN repos ON repos.id = results.repo WHERE {_OF_DATASET} GROUP BY config, split, metric
             ORDER BY 5 DESC, metric <> 'accuracy', split <> 'test', config, split, metric LIMIT 500"""
         with self.database.reading() as connection:
             return [Group(*row) for row in connection.execute(query, _values(dataset, viewer))]
@@ -151,7 +151,9 @@ class Results(StorePart):
         names = ("file", "config", "split", "metric", "title", "value", "details", "oid")
         columns = ", ".join([*(f"results.{name}" for name in names), "commits.date"])
         order = "DESC" if descending else "ASC"
-        query = f"""{REPO.replace(" FROM", f", {columns} FROM", 1)} JOIN results ON results.repo = repos.id
+        fields, _ = REPO.split(" FROM")
+        query = f"""{fields}, {columns} FROM results CROSS JOIN repos ON repos.id = results.repo
+            JOIN accounts ON accounts.id = repos.owner
             LEFT JOIN commits ON commits.repo = results.repo AND commits.oid = results.oid
             WHERE {" AND ".join(where)} ORDER BY {SORTS[sort]} {order}, repos.key, results.file, results.place
             LIMIT :limit OFFSET :offset"""
@@ -161,10 +163,12 @@ class Results(StorePart):
 
 def has_results() -> str:
     """Return the SQL condition of datasets with results of models that `:viewer` may see."""
-    models = _SEEN.replace("repos.", "models.")
-    return f"""EXISTS (SELECT 1 FROM results JOIN repos AS models ON models.id = results.repo WHERE {models} AND
-        (results.dataset = repos.key
-        OR results.dataset IN (SELECT key FROM redirects WHERE kind = 'dataset' AND redirects.repo = repos.id)))"""
+    seen = _SEEN.replace("repos.", "models.")
+    # CROSS JOIN keeps SQLite from reading all models for each dataset.
+    models = f"CROSS JOIN repos AS models ON models.id = results.repo WHERE {seen}"
+    return f"""(EXISTS (SELECT 1 FROM results {models} AND results.dataset = repos.key)
+        OR EXISTS (SELECT 1 FROM redirects CROSS JOIN results ON results.dataset = redirects.key {models}
+            AND redirects.kind = 'dataset' AND redirects.repo = repos.id))"""
 
 
 def card_results(card: Mapping[str, Any]) -> list[Result]:

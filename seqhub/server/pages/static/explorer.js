@@ -151,7 +151,7 @@ function draw() {
 }
 
 /** Return a canvas with a row for each unit and a column for each step; steps after the selected one are faint. */
-function heatMap(title, states, labels, scale, step) {
+function heatMap(title, states, labels, scale, step, classes = null) {
   const figure = element("figure");
   const box = figure.appendChild(element("div", "", "scroll-box"));
   box.tabIndex = 0;
@@ -166,7 +166,7 @@ function heatMap(title, states, labels, scale, step) {
   canvas.style.width = `${states.length * wide}px`;
   canvas.style.height = `${head + units * high}px`;
   canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", `${title}: ${units} units in ${states.length} steps. The tables below have the values.`);
+  canvas.setAttribute("aria-label", `${title}: ${units} ${classes ? "classes" : "units"} in ${states.length} steps. The tables below have the values.`);
   const context = canvas.getContext("2d");
   context.scale(ratio, ratio);
   const style = getComputedStyle(root);
@@ -196,7 +196,10 @@ function heatMap(title, states, labels, scale, step) {
     slider.value = Math.min(states.length, Math.floor(event.offsetX / wide) + 1);
     draw();
   });
-  const caption = `${title}, one row for each unit. Blue is negative, orange is positive; full colour is ±${short(scale)}.`;
+  const rows = classes ? `rows from the top: ${classes.join(", ")}` : "one row for each unit";
+  const isPositive = states.every((values) => values.every((value) => value >= 0));
+  const colours = isPositive ? `Full colour is ${short(scale)}.` : `Blue is negative, orange is positive; full colour is ±${short(scale)}.`;
+  const caption = `${title}, ${rows}. ${colours}`;
   figure.append(element("figcaption", caption, "faint-text"));
   return figure;
 }
@@ -218,7 +221,7 @@ function readout(run, step) {
   const when = model.isWhole ? "for the whole sequence" : model.isByStep ? "after each step" : "as if the sequence ended after each step";
   const parts = [element("h3", `${kind} ${when}`)];
   const columns = values.map((each) => Float64Array.from(shown, (column) => each[column]));
-  if (!model.isWhole) parts.push(heatMap(kind, columns, run.labels, unit === "value" ? Math.max(1e-9, largest(columns)) : 1, step));
+  if (!model.isWhole) parts.push(heatMap(kind, columns, run.labels, unit === "value" ? Math.max(1e-9, largest(columns)) : 1, step, shown.map((column) => names[column])));
   parts.push(table(`${kind} ${when}`, heads, windowed(rows, step), step));
   return parts;
 }
