@@ -53,6 +53,12 @@ def test_the_wheel_without_a_compiler_lacks_only_the_library(unpacked: Path, tmp
     assert (site / LIBRARY).with_name("loader.py").exists()
 
 
+def test_the_pages_of_the_hub_are_complete(unpacked: Path) -> None:
+    for folder in ("templates", "static"):
+        path = Path("seqhub/server/pages") / folder
+        assert {file.name for file in (unpacked / path).iterdir()} == {file.name for file in (ROOT / path).iterdir()}
+
+
 @pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
 def test_the_native_library_has_no_dependencies(unpacked: Path, tmp_path: Path) -> None:
     code = (

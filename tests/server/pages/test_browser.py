@@ -176,6 +176,8 @@ def test_a_visitor_finds_and_uses_a_model(server: Running, browser: Any) -> None
         page.get_by_role("link", name=MODEL).click()
         assert page.url == f"{server.url}/{MODEL}"
         page.get_by_text("Use this model").click()
+        if SCREENSHOTS:
+            page.screenshot(path=str(Path(SCREENSHOTS) / "usage-light.png"))
         page.get_by_role("button", name="Copy").first.click()
         page.get_by_role("button", name="Copied").wait_for()
         assert page.evaluate("navigator.clipboard.readText()") == f"export HF_ENDPOINT={server.url}"
