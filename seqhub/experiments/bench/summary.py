@@ -81,9 +81,9 @@ def groups(rows: Iterable[BenchRow]) -> dict[Group, list[BenchRow]]:
         own = [row for row in rows if row["params"] == params]
         pairs = dict.fromkeys((row["task"], row["budget"]) for row in own if row["budget"])
         budgets = [budget for _, budget in pairs] or [0]
-        usual = max(budgets, key=budgets.count)
+        common = max(budgets, key=budgets.count)
         if len(pairs) == len({task for task, _ in pairs}):
-            found[Group(params, usual, tuple(pair for pair in pairs if pair[1] != usual))] = {}
+            found[Group(params, common, tuple(pair for pair in pairs if pair[1] != common))] = {}
         else:
             found |= {Group(params, budget): {} for budget in budgets}
     for group, members in found.items():
