@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("processes", "submitit", "ray")
 _GRID = (
-    *("models", "tasks", "params", "budget", "seeds", "tuning_seeds", "learning_rates", "rows"),
+    *("models", "tasks", "params", "budget", "budgets", "seeds", "tuning_seeds", "learning_rates", "rows"),
     "recipes",  # only in the file
 )
 _EXECUTION = ("engine", "jobs", "job_option", "ray_address", "max_hours", "out")

@@ -27,6 +27,8 @@ _CUSTOM_DATA = {  # files that the config `custom` takes, by `Task.custom_format
 
 _SHORT = {"": "-", "lines": "text", "csv": "table", "vectors": "vectors"}  # in a column of 80
 
+_MOST_NAMED = 40  # symbols or labels; of more, the first and the last ones are shown
+
 app = typer.Typer(help="List and show tasks.", no_args_is_help=True)
 
 
@@ -77,7 +79,7 @@ def show_command(
         "task": str(ref),
         "title": definition.title,
         "description": definition.description,
-        "symbols": definition.symbols,
+        "symbols": definition.symbols if schema.vocabulary is None else schema.vocabulary.symbols,
         "values": schema.num_features or None,
         "target": _TARGETS[schema.target],
         "labels": list(schema.labels),
@@ -104,6 +106,9 @@ def _json(inputs: Any) -> Any:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, (tuple, list)) and len(value) > _MOST_NAMED:
+        first, last = value[: _MOST_NAMED // 2], value[-_MOST_NAMED // 4 :]
+        return f"{' '.join(map(str, first))} … {' '.join(map(str, last))} ({len(value):,} in all)"
     if isinstance(value, tuple):
         return (" to " if len(value) == 2 else " ").join(map(str, value)) or "-"
     if isinstance(value, list):

@@ -46,7 +46,7 @@ def measure_sizes(model: PreTrainedModel) -> Sizes:
 
     >>> from seqhub.models.registry import build_config, build_model
     >>> measure_sizes(build_model(build_config("lstm", hidden_size=8), "token"))
-    {'parameters': 562, 'embedding': 0, 'head': 18, 'state': [16, 16]}
+    {'parameters': 594, 'embedding': 0, 'head': 18, 'state': [16, 16]}
     """
     sizes = count_sizes(model)
     if (state := _state_sizes(model)) is not None:

@@ -74,9 +74,8 @@ def check_show(task_id: str) -> None:
     if schema.target != "number" and task.has_exact_targets(config, "train"):
         assert task.solve_batch([inputs for inputs, _ in examples], config) == [target for _, target in examples]
     assert values["labels"] == list(schema.labels)
-    assert {
-        name: tuple(v) if isinstance(v, list) else v for name, v in values.items()
-    }.items() >= config.parameters().items()
+    parameters = json.loads(json.dumps(config.parameters()))
+    assert {name: values[name] for name in parameters} == parameters
     for name in ("description", "symbols", "values", "target", "chance", *config.parameters()):
         assert any(line.startswith(f"{name} ") for line in table), name
     text = "".join("".join(table).split())  # long lines of both columns alternate

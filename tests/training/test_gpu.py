@@ -84,3 +84,14 @@ def test_the_state_of_the_device_generator_is_restored() -> None:
         first = torch.rand(8, device=device)
         restore_random_state(states, "random.0", device)
         assert torch.equal(torch.rand(8, device=device), first)
+
+
+@pytest.mark.parametrize("model", ["transformers:mamba", "transformers:llama", "torch.nn:LSTM"])
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_wrapped_models_train_on_the_device(model: str, precision: str, tmp_path: Path) -> None:
+    settings = recipe("parity/every", model) | {"max_sequences": 640, "precision": precision}
+    record = train(TrainConfig(task="parity/every", output_dir=tmp_path / "run", model=model, **settings))
+    assert record is not None
+    assert record.environment["device"] == "cuda"
+    assert record.conformance is not None
+    evaluate(tmp_path / "run", num_examples=200, sibling_examples=0)

@@ -53,6 +53,7 @@ class Grid:
         tasks: Task ids, the most important first: `max_hours` omits the last ones.
         params: Numbers of parameters without embedding and head; empty for the size of the model id.
         budget: Number of training tokens of each run.
+        budgets: Task id -> budget of its runs, equal for all models, in place of `budget`.
         seeds: Number of seeds for the results.
         tuning_seeds: Number of seeds that choose the learning rate.
         learning_rates: Learning rates to choose from.
@@ -68,6 +69,7 @@ class Grid:
     tasks: tuple[str, ...]
     params: tuple[int, ...] = ()
     budget: int = 5_000_000
+    budgets: Mapping[str, int] = field(default_factory=dict)
     seeds: int = 5
     tuning_seeds: int = 1
     learning_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
@@ -83,6 +85,7 @@ class Grid:
                 raise InvalidConfigError(f"{name}: {repeated[0]} is given several times")
         limits = {"budget": 10**15, "seeds": 1_000, "tuning_seeds": 1_000, "rows": 10**6}
         given = [("params", value, 10**12) for value in self.params]
+        given += [(f"budgets: {task}", value, 10**15) for task, value in self.budgets.items()]
         given += [(name, getattr(self, name), most) for name, most in limits.items()]
         for name, value, most in given:
             if not 1 <= value <= most:
@@ -92,6 +95,9 @@ class Grid:
                 raise InvalidConfigError.of("learning_rates", rate, "above 0")
         for model in self.models:
             with_near_matches(lambda model=model: require_model(model), model.partition("?")[0])
+        for task in self.budgets:
+            if task not in self.tasks:
+                raise unknown("task with a budget", task, self.tasks)
         for model, recipe in self.recipes.items():
             if model not in self.models:
                 raise unknown("model with a recipe", model, self.models)
@@ -122,13 +128,20 @@ class Grid:
             for name in ("budget", "seeds", "tuning_seeds", "rows")
             if name in values
         }
-        return cls(**lists, **numbers, recipes=_recipes(values.get("recipes", {})))
+        budgets = _table("budgets", values.get("budgets", {}))
+        return cls(
+            **lists,
+            **numbers,
+            budgets={task: whole_number(f"budgets: {task}", value) for task, value in budgets.items()},
+            recipes=_recipes(values.get("recipes", {})),
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return all settings as JSON values."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-        return values | {"recipes": {model: dict(recipe) for model, recipe in self.recipes.items()}}
+        recipes = {model: dict(recipe) for model, recipe in self.recipes.items()}
+        return values | {"recipes": recipes, "budgets": dict(self.budgets)}
 
     def units(self) -> list[Unit]:
         """Return all units, by size, task and model in the order of the grid.
@@ -144,14 +157,19 @@ class Grid:
         """Return the training settings of a model."""
         return RECIPE | dict(self.recipes.get(model, {}))
 
+    def budget_of(self, task: TaskRef) -> int:
+        """Return the number of training tokens of each run on a task."""
+        return self.budgets.get(str(task), self.budget)
+
     def require_budget(self) -> None:
         """Raise InvalidConfigError if the budget is less than one batch of a task."""
         for unit in self.units():
             batch = self.recipe(unit.model)["batch_size"]
             tokens = batch * mean_length(unit.task)
-            if self.budget < tokens:
+            budget = self.budget_of(unit.task)
+            if budget < tokens:
                 raise InvalidConfigError.of(
-                    "budget", self.budget, f"at least {tokens:,.0f} tokens, one batch of {batch} sequences", unit.task
+                    "budget", budget, f"at least {tokens:,.0f} tokens, one batch of {batch} sequences", unit.task
                 )
 
 
@@ -289,6 +307,12 @@ def _rate(value: Any) -> float:
         return float(value)
     except ValueError:
         raise InvalidConfigError.of("learning_rates", value, "numbers") from None
+
+
+def _table(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidConfigError.of(name, value, f"a table [{name}]")
+    return value
 
 
 def _recipes(value: Any) -> dict[str, dict[str, Any]]:

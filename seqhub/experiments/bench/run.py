@@ -246,7 +246,7 @@ class _Run:
             stage: count - sum(map(self.is_finished, cells)) for stage, (count, cells) in self.counts(unit).items()
         }
         evaluate = sizes["evaluate_ms_per_token"] * rows
-        run = sizes["ms_per_token"] * self._grid.budget + evaluate * mean_length(unit.task)
+        run = sizes["ms_per_token"] * self._grid.budget_of(unit.task) + evaluate * mean_length(unit.task)
         lengths = [mean_length(ref) for ref in unit.task.test_distributions.values()]
         test = evaluate * sum(lengths) / max(1, len(lengths))
         milliseconds: float = (counts["tune"] + counts["seeds"]) * run + counts["lengths"] * test
@@ -269,7 +269,7 @@ class _Run:
             self._probes[unit],
             stage=stage,
             sized_model=self._sizes[unit]["sized_model"],
-            budget=self._grid.budget,
+            budget=self._grid.budget_of(unit.task),
             learning_rate=rate,
             seed=seed,
             rows=self._grid.rows,

@@ -16,14 +16,16 @@ TEST = "test"  # name of the distribution that has the lengths of training
 
 
 class Group(NamedTuple):
-    """Size and budget, within which models are compared."""
+    """Size and budget, within which models are compared; some tasks may have budgets of their own."""
 
     params: int | None
     budget: int
+    others: tuple[tuple[str, int], ...] = ()  # task id, budget
 
     def __str__(self) -> str:
         size = "own size of each model" if self.params is None else f"{self.params:,} parameters"
-        return f"{size}, {self.budget:,} training tokens"
+        others = ", ".join(f"{task}: {budget:,}" for task, budget in self.others)
+        return f"{size}, {self.budget:,} training tokens" + (f" ({others})" if others else "")
 
     @property
     def slug(self) -> str:
@@ -70,17 +72,26 @@ def summarize(records: Sequence[CellRecord]) -> list[BenchRow]:
 def groups(rows: Iterable[BenchRow]) -> dict[Group, list[BenchRow]]:
     """Return the rows by size and budget; within a group one row for each model and task, that with the most seeds.
 
-    A row whose probe failed has no budget yet, and is in all groups of its size.
+    If each task has one budget, all rows of a size are one group. A row whose probe failed has no budget yet, and is in
+    all groups of its size.
     """
     rows = list(rows)
     found: dict[Group, dict[tuple[str, str], BenchRow]] = {}
-    for row in rows:
-        if row["budget"] or not any(row["params"] == each["params"] and each["budget"] for each in rows):
-            found.setdefault(Group(row["params"], row["budget"]), {})
+    for params in dict.fromkeys(row["params"] for row in rows):
+        own = [row for row in rows if row["params"] == params]
+        pairs = dict.fromkeys((row["task"], row["budget"]) for row in own if row["budget"])
+        budgets = [budget for _, budget in pairs] or [0]
+        common = max(budgets, key=budgets.count)
+        if len(pairs) == len({task for task, _ in pairs}):
+            found[Group(params, common, tuple(pair for pair in pairs if pair[1] != common))] = {}
+        else:
+            found |= {Group(params, budget): {} for budget in budgets}
     for group, members in found.items():
+        allowed = dict(group.others)
         for row in rows:
             name = (row["task"], row["model"])
-            if row["params"] != group.params or row["budget"] not in (0, group.budget):
+            budget = allowed.get(row["task"], group.budget)
+            if row["params"] != group.params or row["budget"] not in (0, budget):
                 continue
             if name not in members or len(members[name]["seeds"]) < len(row["seeds"]):
                 members[name] = row
@@ -188,13 +199,12 @@ def _with_missing(rows: list[BenchRow], grid: Mapping[str, Any]) -> list[BenchRo
     for params in (grid["params"] or [None]) if grid else ():
         for task in grid["tasks"]:
             for model in grid["models"]:
-                unit = (task, model, params)
+                unit, budget = (task, model, params), grid["budgets"].get(task, grid["budget"])
                 if not any(
-                    (row["task"], row["model"], row["params"]) == unit and row["budget"] in (0, grid["budget"])
-                    for row in rows
+                    (row["task"], row["model"], row["params"]) == unit and row["budget"] in (0, budget) for row in rows
                 ):
                     recipe = RECIPE | grid["recipes"].get(model, {})
-                    names = {"task": task, "model": model, "params": params, "budget": grid["budget"]}
+                    names = {"task": task, "model": model, "params": params, "budget": budget}
                     missing.append(_empty_row(names | {"recipe": recipe}))
     return rows + missing
 
@@ -212,7 +222,10 @@ def _in_order(rows: list[BenchRow], grid: Mapping[str, Any]) -> list[BenchRow]:
         return (names.index(name) if name in names else len(names)), name
 
     def key(row: BenchRow) -> tuple[Any, ...]:
-        group = (row["params"] is None, row["params"] or 0, row["budget"] or grid.get("budget", 0))
-        return *group, rank(row["task"], tasks), rank(row["model"], models), json.dumps(row["exceptions"])
+        size, names = (
+            (row["params"] is None, row["params"] or 0),
+            (rank(row["task"], tasks), rank(row["model"], models)),
+        )
+        return *size, *names, row["budget"], json.dumps(row["exceptions"])
 
     return sorted(rows, key=key)

@@ -373,7 +373,11 @@ class WrappedModel(WrappedPreTrainedModel):
         compact = mask if mask is None or order is None else gather_steps(mask, order)
 
         states, state = self._run(given, compact, past_key_values, use_cache)
-        last = states[:, -1] if compact is None else states[torch.arange(len(states)), compact.sum(1).clamp(min=1) - 1]
+        if compact is None:
+            last = states[:, -1]
+        else:
+            rows = torch.arange(len(states), device=states.device)
+            last = states[rows, compact.sum(1).clamp(min=1) - 1]
         if back is not None:
             states = gather_steps(states, back)
         if mask is not None:

@@ -49,14 +49,16 @@ def repository_values(context: RequestContext, tab: str, revision: str = DEFAULT
         revision: Revision of the page.
     """
     repo = context.repo
+    may_read = may(context.store, context.identity, "read", repo)
+    tabs = tabs_of(context, revision, may_read=may_read)
     return {
         "repo": repo,
         "repo_url": repo_url(repo),
-        "tabs": [(item.title, item.url(repo, revision), item.name == tab) for item in tabs_of(repo)],
+        "tabs": [(item.title, item.url(repo, revision), item.name == tab) for item in tabs],
         "revision": revision,
         "likes": context.store.likes.count(repo),
         "downloads": context.store.repos.downloads(repo),
-        "may_read": may(context.store, context.identity, "read", repo),
+        "may_read": may_read,
         "file_url": lambda verb, path="", at=revision: file_url(repo, verb, at, path),
     }
 

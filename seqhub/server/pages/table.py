@@ -1,6 +1,15 @@
 """Routes of all pages, in the order in which they are tried."""
 
-from seqhub.server.pages import files, history, lists, repository, static, viewer
+from seqhub.server.pages import explorer, files, history, leaderboard, lists, repository, runs, static, viewer
 
-routes = [*static.routes, *lists.routes, *files.routes, *history.routes, *repository.routes]
-routes += viewer.routes  # behind those of repositories, so that a namespace may be called "viewer"
+routes = [
+    *static.routes,
+    *lists.routes,
+    *explorer.routes,
+    *files.routes,
+    *history.routes,
+    *runs.routes,
+    *leaderboard.routes,
+    *viewer.routes,
+    *repository.routes,
+]

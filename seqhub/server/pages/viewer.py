@@ -262,6 +262,12 @@ def _one_row(found: DatasetPage, number: int, here: str) -> dict[str, Any]:
 
 routes = [
     Route(
-        "GET", "/{prefix}{repo}/-/viewer/{revision}", "read", viewer, "page: rows of a dataset", work="page", is_page=True
+        "GET",
+        "/{prefix}{repo}/-/viewer/{revision}",
+        "read",
+        viewer,
+        "page: rows of a dataset",
+        work="page",
+        is_page=True,
     )
 ]

@@ -36,7 +36,6 @@ routes = [
     *_unsupported("/api/{kinds}/{repo}/runtime", "Space runtimes", "spaces are not run"),
     *_unsupported("/api/{kinds}/{repo}/secrets", "Space secrets", "spaces are not run"),
     *_unsupported("/api/{kinds}/{repo}/variables", "Space variables", "spaces are not run"),
-    *_unsupported("/api/{kinds}/{repo}/leaderboard", "Leaderboards", "a feature of the website"),
     *_unsupported("/api/{kinds}/{repo}/resource-group", "Resource groups", "organisations have roles only"),
     *_unsupported("/api/users/{name}/followers", "Followers", "a feature of the website"),
     *_unsupported("/api/users/{name}/following", "Followers", "a feature of the website"),

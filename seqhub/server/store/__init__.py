@@ -21,6 +21,7 @@ from seqhub.server.store.maintenance import Maintenance
 from seqhub.server.store.private import DATABASE
 from seqhub.server.store.refs import Refs
 from seqhub.server.store.repos import Repos
+from seqhub.server.store.results import Results
 from seqhub.server.store.revisions import Revisions
 from seqhub.server.store.scans import Scans
 from seqhub.server.store.token_uses import TokenUses
@@ -41,6 +42,7 @@ class StoreParts:
         revisions, refs, commits: Reading commits and files; branches and tags; writing commits.
         git: Git objects.
         blobs, scans: Large files; results of scans for pickles.
+        results: Results of models on datasets.
         discussions, likes, access_requests: Discussions and pull requests; likes; access to gated repositories.
         maintenance: Checks, garbage collection, backups.
     """
@@ -65,6 +67,10 @@ class StoreParts:
     @cached_property
     def listing(self) -> Listing:
         return Listing(self._context)
+
+    @cached_property
+    def results(self) -> Results:
+        return Results(self._context)
 
     @cached_property
     def revisions(self) -> Revisions:

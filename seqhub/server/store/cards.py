@@ -45,12 +45,17 @@ def parse_card(readme: bytes, limit: int) -> dict[str, Any]:
     text = _front_matter(readme[: limit + 16])
     if text is None or len(text) > limit:
         return {}
+    card = parse_yaml(text)
+    return {name: value for name, value in card.items() if name not in _UNREADABLE} if isinstance(card, dict) else {}
+
+
+def parse_yaml(text: str) -> Any:
+    """Return a YAML text as JSON values; None if it is invalid or exceeds a limit."""
     try:
         _check_events(text)
-        card = _plain(yaml.load(text, Loader=_Loader), iter(range(_VALUES)), _DEPTH)
+        return _plain(yaml.load(text, Loader=_Loader), iter(range(_VALUES)), _DEPTH)
     except Exception:  # PyYAML raises IndexError, AttributeError and others for invalid tags
-        return {}
-    return {name: value for name, value in card.items() if name not in _UNREADABLE} if isinstance(card, dict) else {}
+        return None
 
 
 def card_tags(repo_type: RepoType, card: dict[str, Any], readme: bytes) -> list[str]:

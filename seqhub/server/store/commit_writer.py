@@ -15,7 +15,16 @@ from seqhub.server.store.events import note_commit
 from seqhub.server.store.refs import ref_target
 from seqhub.server.store.revisions import commit_of, point_of
 from seqhub.server.store.staging import Prepared, Stage, mark_committed
-from seqhub.server.store.tree_writer import Plan, added_now, append, commit_object, keep_commit, plan, point_ref
+from seqhub.server.store.tree_writer import (
+    Plan,
+    added_now,
+    append,
+    commit_object,
+    indexed_files,
+    keep_commit,
+    plan,
+    point_ref,
+)
 from seqhub.server.store.unfinished import begin, drop_line, end, require
 from seqhub.server.types import Account, Commit, Repo, Token
 
@@ -64,11 +73,11 @@ class CommitWriter(StorePart):
         changes, blobs = stage.changes(), stage.objects()
         if not changes:
             return Unchanged(commit_of(connection, head), blobs, stage.large)
-        row = changes.get("README.md")
-        brought = next((item for item in blobs if row is not None and item.oid == row.oid), None)
-        readme = None if brought is None else contents.opened(brought)
+        brought = {item.oid: item for item in blobs}
+        rows = ((path, changes[path]) for path in indexed_files(changes))
+        texts = {path: contents.opened(brought[row.oid]) for path, row in rows if row and row.oid in brought}
         return plan(
-            connection, repo, reference, head, changes, self.limits, blobs=blobs, large=stage.large, readme=readme
+            connection, repo, reference, head, changes, self.limits, blobs=blobs, large=stage.large, texts=texts
         )
 
     def write_unchanged(

@@ -39,6 +39,9 @@ def duplicate_repo(database: Database, limits: Limits, repo: Repo, new_repo_id: 
             copy = required_repo(connection, new)
             connection.execute("INSERT INTO names (rowid, name) VALUES (?, ?)", (new, copy.repo_id.lower()))
             connection.execute("INSERT INTO tags SELECT tag, ? FROM tags WHERE repo = ?", (new, repo.id))
+            query = """INSERT INTO results SELECT ?, file, place, dataset, config, split, metric, title, value, details,
+                oid FROM results WHERE repo = ?"""
+            connection.execute(query, (new, repo.id))
             require_quota(connection, copy, limits)
             end(connection, mark)
             return copy

@@ -10,6 +10,7 @@ from typing import Any
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.store.base import StorePart
 from seqhub.server.store.repo_rows import HIDDEN, REPO, to_repo
+from seqhub.server.store.results import has_results
 from seqhub.server.types import Account, Gated, Repo, RepoType
 
 SORTS = {
@@ -24,6 +25,7 @@ SORTS = {
     "trendingScore": "likes",
     "trending_score": "likes",
 }
+BENCHMARK = "benchmark:official"  # filter of clients for datasets with a leaderboard
 _GRAM = 3  # minimum length of a text for the trigram index of names
 _FEW = 300  # up to as many matches are listed by id; with more, a scan in page order is faster
 
@@ -94,6 +96,9 @@ class Listing(StorePart):
             where.append("repos.gated = :gated")
             values["gated"] = gated
         with self.database.reading() as connection:
+            if repo_type == "dataset" and BENCHMARK in tags:
+                tags = [tag for tag in tags if tag != BENCHMARK]
+                where.append(has_results())
             where += _tag_conditions(connection, tags, values)
             where += _search_conditions(connection, search, values)
             if after is not None:

@@ -2,6 +2,7 @@
 
 import secrets
 import sqlite3
+from collections.abc import Callable
 
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.store.counting import STORED
@@ -144,13 +145,32 @@ _FACETS = """
 CREATE INDEX repos_seen ON repos (kind, private, owner);                  -- counts of tags and owners
 """
 
-STEPS: tuple[str, ...] = (
+_RESULTS = """
+CREATE TABLE results (                                                    -- of models, as their files on main claim
+    repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE, file TEXT NOT NULL, place INTEGER NOT NULL,
+    dataset TEXT NOT NULL, config TEXT NOT NULL, split TEXT NOT NULL, metric TEXT NOT NULL, title TEXT NOT NULL,
+    value REAL NOT NULL, details TEXT NOT NULL, oid BLOB NOT NULL,        -- the commit that claims it
+    PRIMARY KEY (repo, file, place)) WITHOUT ROWID;
+CREATE INDEX results_dataset ON results (dataset, config, split, metric);
+"""
+
+
+def _fill_results(connection: sqlite3.Connection) -> None:
+    from seqhub.server.store.results import fill_results  # it imports the database, which imports this module
+
+    fill_results(connection)
+
+
+Step = str | Callable[[sqlite3.Connection], None]
+STEPS: tuple[Step, ...] = (
     _FIRST,
     _SCANS_AND_WAITING,
     _UPLOADS_OF_TOKENS,
     _DAMAGE_AND_COUNTERS,
     _FILED_AND_UNFINISHED,
     _FACETS,
+    _RESULTS,
+    _fill_results,
 )
 
 
@@ -168,6 +188,9 @@ def migrate(connection: sqlite3.Connection) -> None:
         if have > len(STEPS):
             raise HubHTTPError(503, f"hub.sqlite3 has schema {have}; this seqhub supports {len(STEPS)}: update seqhub")
         for step in STEPS[have:]:
+            if callable(step):
+                step(connection)
+                continue
             for statement in _statements(step):
                 connection.execute(statement)
         if have == 0:

@@ -139,7 +139,7 @@ class Repos(StorePart):
         """
         with self.database.transaction() as connection:
             required_repo(connection, repo.id)
-            for table in ("redirects", "tags", "likes", "access_requests", "discussions", "refs"):
+            for table in ("redirects", "tags", "results", "likes", "access_requests", "discussions", "refs"):
                 connection.execute(f"DELETE FROM {table} WHERE repo = ?", (repo.id,))
             connection.execute("DELETE FROM names WHERE rowid = ?", (repo.id,))
             query = "UPDATE repos SET kind = ?, key = id, private = 1, bytes = 0 WHERE id = ?"

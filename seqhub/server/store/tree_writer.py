@@ -16,6 +16,15 @@ from seqhub.server.store.cards import card_tags, parse_card, search_tags, text_f
 from seqhub.server.store.counting import add_bytes, added_bytes
 from seqhub.server.store.index import FILE, FOLDER, LIVE, Chain, Point, Row
 from seqhub.server.store.limits import Limits
+from seqhub.server.store.results import (
+    CARD,
+    MAX_RESULT_FILES,
+    Result,
+    card_results,
+    changed_results,
+    is_result_file,
+    write_results,
+)
 from seqhub.server.types import DEFAULT_BRANCH, Repo
 
 MAIN: Final = f"refs/heads/{DEFAULT_BRANCH}"
@@ -27,6 +36,7 @@ class Card(NamedTuple):
 
     values: tuple[str, str, str | None, str | None]  # card, displayed tags, pipeline_tag and library
     search_tags: tuple[str, ...]
+    results: list[Result]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ class Plan:
     added: int  # growth of the repository in bytes
     newest: int  # row id of the newest commit of the Hub; `added` is computed again after newer ones
     card: Card | None  # None if unchanged
+    results: dict[str, list[Result]]  # of changed files of .eval_results
 
     @property
     def rows(self) -> dict[str, Row | None]:
@@ -70,7 +81,7 @@ def plan(
     *,
     blobs: Sequence[objects.Packed] = (),
     large: Mapping[bytes, int] | None = None,
-    readme: bytes | Path | None = None,
+    texts: Mapping[str, bytes | Path] | None = None,
 ) -> Plan:
     """Plan the rows and objects of a commit.
 
@@ -83,7 +94,7 @@ def plan(
         limits: Limits of storage.
         blobs: New contents.
         large: SHA-256 -> size of the large files.
-        readme: Content of README.md, if it is new.
+        texts: Contents of `indexed_files` that are new.
 
     Raises:
         HubHTTPError: 422 if a path would be both a file and a folder.
@@ -93,19 +104,19 @@ def plan(
     point = Point(line, seq)
     chain = index.index_chain(connection, point)
     tree, folders, trees = _trees(connection, repo.id, chain, root, changes)
-    card = None
-    if reference == MAIN and "README.md" in changes:
-        row = changes["README.md"]
-        if row is None or row.sha256 is not None:
-            readme = b""
-        elif readme is None:
-            readme = objects.content_path(connection, repo.id, row.oid)
-            readme = objects.read(connection, repo.id, row.oid)[1] if readme is None else readme
-        card = _card(repo, readme, limits)
+    card: Card | None = None
+    results: dict[str, list[Result]] = {}
+    if reference == MAIN:
+        contents = {path: _text(connection, repo, changes[path], path, texts or {}) for path in indexed_files(changes)}
+        if CARD in contents:
+            card = _card(repo, contents.pop(CARD) or b"", limits)
+        if repo.repo_type == "model":
+            results = {path: [] for path in changes if is_result_file(path)} | changed_results(contents)
     (newest,) = connection.execute("SELECT max(id) FROM commits").fetchone()
     added = added_bytes(connection, repo, changes)
     written = [*blobs, *trees]
-    return Plan(head, point, parent, chain, changes, folders, tree, written, dict(large or {}), added, newest, card)
+    large = dict(large or {})
+    return Plan(head, point, parent, chain, changes, folders, tree, written, large, added, newest, card, results)
 
 
 def append(
@@ -179,6 +190,10 @@ def point_ref(connection: sqlite3.Connection, repo: Repo, reference: str, new: i
         connection.execute("DELETE FROM tags WHERE repo = ?", (repo.id,))
         rows = [(tag, repo.id) for tag in found.card.search_tags]
         connection.executemany("INSERT INTO tags VALUES (?, ?)", rows)
+    results = found.results | ({} if found.card is None else {CARD: found.card.results})
+    if results:
+        (oid,) = connection.execute("SELECT oid FROM commits WHERE id = ?", (new,)).fetchone()
+        write_results(connection, repo.id, oid, results)
 
 
 def keep_commit(
@@ -243,6 +258,24 @@ def _trees(
     raise AssertionError("the root is the last folder")
 
 
+def indexed_files(changes: Mapping[str, Row | None]) -> list[str]:
+    """Return the changed files whose content is written into tables: the card, and some files of results."""
+    results = [path for path in changes if is_result_file(path)][:MAX_RESULT_FILES]
+    return [*results, CARD] if CARD in changes else results
+
+
+def _text(
+    connection: sqlite3.Connection, repo: Repo, row: Row | None, path: str, texts: Mapping[str, bytes | Path]
+) -> bytes | Path | None:
+    """Return the content of a changed file; None if it was removed or is a large file."""
+    if row is None or row.sha256 is not None:
+        return None
+    if path in texts:
+        return texts[path]
+    stored = objects.content_path(connection, repo.id, row.oid)
+    return objects.read(connection, repo.id, row.oid)[1] if stored is None else stored
+
+
 def _card(repo: Repo, readme: bytes | Path, limits: Limits) -> Card:
     """Return the card of a README."""
     if isinstance(readme, Path):
@@ -251,4 +284,5 @@ def _card(repo: Repo, readme: bytes | Path, limits: Limits) -> Card:
     card = parse_card(readme, limits.card_bytes)
     tags = card_tags(repo.repo_type, card, readme)
     values = (json.dumps(card), json.dumps(tags), text_field(card, "pipeline_tag"), text_field(card, "library_name"))
-    return Card(values, tuple(sorted(search_tags(repo.repo_type, card, tags))))
+    results = card_results(card) if repo.repo_type == "model" else []
+    return Card(values, tuple(sorted(search_tags(repo.repo_type, card, tags))), results)

@@ -221,6 +221,22 @@ def test_finished_cells_count_in_an_estimate(tiny: Path) -> None:
     assert found.hours == 0
 
 
+def test_tasks_with_budgets_of_their_own_are_in_one_table() -> None:
+    grid = Grid.of({"models": "lstm,gru", "tasks": "parity/every,qrsu/easy", "budgets": {"qrsu/easy": "30k"}})
+    assert [grid.budget_of(TaskRef.parse(task)) for task in grid.tasks] == [5_000_000, 30_000]
+    rows = bench_record([], grid.as_json()).rows
+    assert {row["task"]: row["budget"] for row in rows} == {"parity/every": 5_000_000, "qrsu/easy": 30_000}
+    ((group, members),) = groups(rows).items()
+    assert str(group) == "own size of each model, 5,000,000 training tokens (qrsu/easy: 30,000)"
+    assert members == rows
+    other = rows[0] | {"budget": 7, "model": "rnn_tanh"}
+    assert len(groups([*rows, other])) == 3
+    with pytest.raises(UnknownNameError, match="task with a budget"):
+        Grid.of({"models": "lstm", "tasks": "qrsu/easy", "budgets": {"parity/every": 3}})
+    with pytest.raises(InvalidConfigError, match=r"budgets=3: must be a table \[budgets\]"):
+        Grid.of({"models": "lstm", "tasks": "qrsu/easy", "budgets": 3})
+
+
 @native
 def test_max_hours_omits_whole_tasks_from_the_end(tiny: Path) -> None:
     grid = a_grid(budget=10**12)  # with the speeds that the probes in the folder measured

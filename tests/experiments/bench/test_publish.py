@@ -117,6 +117,7 @@ def test_cells_are_added_and_the_page_shows_all_of_them(hub: Hub, tmp_path: Path
     assert hub.log("dataset", "me/results") == [*["Add 2 cells with seqhub"] * 2, "initial commit"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_push_after_which_another_was_first_is_repeated(hub: Hub, tmp_path: Path) -> None:
     lstm, gru = (write_bench(tmp_path / name, name) for name in ("lstm", "gru"))
@@ -127,6 +128,7 @@ def test_a_push_after_which_another_was_first_is_repeated(hub: Hub, tmp_path: Pa
     assert len(hub.log("dataset", "me/results")) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_failed_cell_is_replaced_by_a_result_but_not_the_other_way_round(hub: Hub, tmp_path: Path) -> None:
     failed, good = write_bench(tmp_path / "failed", "lstm", status="failed"), write_bench(tmp_path / "good", "lstm")
@@ -138,6 +140,7 @@ def test_a_failed_cell_is_replaced_by_a_result_but_not_the_other_way_round(hub: 
     assert ["0.500 (0.500 to 0.500), 0/1" in page for page in pages] == [False, True]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_cells_of_another_version_in_the_repository_are_one_line(hub: Hub, tmp_path: Path) -> None:
     folder = write_bench(tmp_path / "old", "lstm")

@@ -145,7 +145,8 @@ def row_numbers(text: str) -> list[int]:
 def test_the_tab_is_on_datasets_only(hub: ViewerHub) -> None:
     headers = {"Accept": "text/html"}
     assert (
-        'href="/datasets/ada/rows/-/viewer/main">Viewer</a>' in hub.client.get("/datasets/ada/rows", headers=headers).text
+        'href="/datasets/ada/rows/-/viewer/main">Viewer</a>'
+        in hub.client.get("/datasets/ada/rows", headers=headers).text
     )
     assert 'href="/datasets/ada/rows/-/viewer/main" aria-current="page">Viewer</a>' in shown(hub)
     hub.store.repos.create("model", "ada/net", private=False, author="ada")
