@@ -1,5 +1,6 @@
 """Grid of a benchmark: models, tasks, sizes and what is equal for all, from a TOML file and options."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -33,6 +34,7 @@ SOLVED = 0.99  # accuracy on test rows
 TUNING_SEED = 1_000_000  # first tuning seed; the seeds of the results are 0, 1, ...
 _VALIDATIONS = 25  # of a run
 _VALIDATION_ROWS = 512  # of each of them
+_COMMA = re.compile(r",(?![^\[]*\])")  # not within the list of an option, as in layer_types=["conv","full_attention"]
 _SAMPLE = 8_192  # rows from which the mean length is measured
 
 
@@ -294,7 +296,7 @@ def with_near_matches(look_up: Any, given: str) -> Any:
 
 
 def _list(name: str, value: Any, *types: type) -> list[Any]:
-    values = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    values = [part.strip() for part in _COMMA.split(value) if part.strip()] if isinstance(value, str) else value
     values = [values] if isinstance(values, (int, float)) else values
     if not isinstance(values, (list, tuple)) or not all(type(each) in types for each in values):
         kinds = " or ".join({str: "texts", int: "whole numbers", float: "numbers"}[each] for each in types)

@@ -221,6 +221,12 @@ def test_finished_cells_count_in_an_estimate(tiny: Path) -> None:
     assert found.hours == 0
 
 
+def test_ids_with_lists_are_not_divided() -> None:
+    llama = 'transformers:lfm2?layer_types=["conv","full_attention"]'
+    grid = Grid.of({"models": f"lstm,{llama}", "tasks": "qrsu/easy"})
+    assert grid.models == ("lstm", llama)
+
+
 def test_tasks_with_budgets_of_their_own_are_in_one_table() -> None:
     grid = Grid.of({"models": "lstm,gru", "tasks": "parity/every,qrsu/easy", "budgets": {"qrsu/easy": "30k"}})
     assert [grid.budget_of(TaskRef.parse(task)) for task in grid.tasks] == [5_000_000, 30_000]
