@@ -9,7 +9,7 @@ from seqhub.errors import CorruptFileError, InvalidConfigError, SeqhubError
 from seqhub.models.ids import ModelId
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.models.registry import family_of
-from seqhub.models.sources import source_of
+from seqhub.models.sources import load_source
 from seqhub.native.transformers_kernels import use_native_scans
 from seqhub.records import RunRecord
 
@@ -103,14 +103,14 @@ def _config_with_code(folder: Path, trusted: bool) -> Any:
         return config
     model = ModelId.parse(config.source)
     if model.scheme == "torchrecurrent":  # no other package runs without consent
-        config.use(source_of(model))
+        config.use(*load_source(model))
         return config
     if (folder / RunRecord.FILE_NAME).is_file() and config.code is not None:
         named = ModelId.parse(RunRecord.load(folder).model)
         file = named.code
         is_own = file is not None and file.is_file() and not file.resolve().is_relative_to(folder.resolve())
         if file is not None and is_own and file_digest(file) == config.code_sha256:
-            config.use(source_of(named))
+            config.use(*load_source(named))
             return config
     place = f"the file {config.code} in {folder}" if config.code else f"the package {model.place}"
     raise InvalidConfigError(f"{folder}: the model runs code of {place}; consent with --trust-remote-code")

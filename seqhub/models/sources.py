@@ -27,38 +27,49 @@ TASK_FIELDS = ("vocab_size", "num_features", "inputs", "num_labels", "id2label",
 SIZES = ("hidden_size", "num_hidden_layers")
 _LAYERS = 2  # of a module that needs a number of layers
 _WIDTH = 64
+_SAVED = ("configuration_wrapped.py", "modeling_wrapped.py", "tracing.py")  # beside the weights
 _PREFIX = "_seqhub_module_"  # of the name of a module, followed by the hash of its file
 _PACKAGES = {"fla": "flash-linear-attention", "torchrecurrent": "torchrecurrent"}  # module -> distribution
 
 
-def source_of(model: ModelId) -> Callable[..., Any] | None:
-    """Return the class or function that an id names; None for configs of transformers.
+def load_source(model: ModelId) -> tuple[Callable[..., Any], bytes | None]:
+    """Import the class or function that an id of a file or package names.
+
+    Returns:
+        The class or function, and the content of its file; None for a package.
 
     Raises:
         UnknownNameError: The file or package does not have the name.
         InvalidConfigError: The file does not exist or cannot be imported, or a package is not installed.
     """
     if model.scheme == "file":
-        return _member(model, import_file(model))
-    if model.scheme in ("module", "torchrecurrent"):
-        return _member(model, _import_package(model))
-    return None
+        module, content = import_file(model)
+        return _member(model, module), content
+    return _member(model, _import_package(model)), None
 
 
-def import_file(model: ModelId) -> Any:
+def import_file(model: ModelId) -> tuple[Any, bytes]:
     """Import the file of a model, once for each content, without adding its folder to the import path.
 
+    Returns:
+        The module, and the content of the file.
+
     Raises:
-        InvalidConfigError: The file does not exist or cannot be imported.
+        InvalidConfigError: The file does not exist, cannot be imported, or has the name of a file that is saved beside
+            it.
     """
     path = Path(model.place)
+    if path.name in _SAVED:
+        raise InvalidConfigError(
+            f"model {model.name}: {path.name} is the name of a file of seqhub; give it another one"
+        )
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InvalidConfigError(f"model {model.name}: {path}: {error.strerror}") from None
     name = f"{_PREFIX}{hashlib.sha256(content).hexdigest()[:16]}"
     if name in sys.modules and sys.modules[name].__file__ == str(path.resolve()):
-        return sys.modules[name]
+        return sys.modules[name], content
     spec = spec_from_file_location(name, path.resolve())
     assert spec is not None, "a path that ends in .py has a loader"
     assert spec.loader is not None
@@ -70,7 +81,7 @@ def import_file(model: ModelId) -> Any:
         raise InvalidConfigError(
             f"model {model.name}: {path} cannot be imported{_line_of(error, path)}: {describe_error(error)}"
         ) from error
-    return module
+    return module, content
 
 
 def describe_error(error: BaseException) -> str:
@@ -147,16 +158,14 @@ def build_wrapped_config(model: ModelId, *, trust_remote_code: bool = False, **o
                 name: value for name in SIZES if isinstance(value := getattr(inner, name, None), int)
             }
             return WrappedConfig(source=model.name, options=given, inner=_plain(settings), **sizes, **fields)
-        factory = source_of(model)
-        assert factory is not None
+        factory, content = load_source(model)
         sizes = _sizes(model, factory, given)
         code: dict[str, Any] = {}
-        if model.scheme == "file":
-            path = Path(model.place)
-            code = {"code": path.name, "code_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        if content is not None:
+            code = {"code": Path(model.place).name, "code_sha256": hashlib.sha256(content).hexdigest()}
         source = f"{code['code']}:{model.target}" if code else model.name
         config = WrappedConfig(source=source, options=given, **sizes, **code, **fields)
-        config.use(factory)
+        config.use(factory, content)
         return config
     except (UnknownNameError, InvalidConfigError):
         raise

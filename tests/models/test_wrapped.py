@@ -158,6 +158,34 @@ def test_code_runs_only_with_consent(tmp_path: Path) -> None:
         AutoModelForTokenClassification.from_pretrained(folder, trust_remote_code=True)
 
 
+def test_the_saved_file_is_the_one_that_was_imported(tmp_path: Path) -> None:
+    """The user may edit the file during a run, or name a class that it imports from elsewhere."""
+    file = tmp_path / "net.py"
+    file.write_text("from torch.nn import GRU as Net\n")
+    net = build(f"{file}:Net")
+    file.write_text("raise SystemExit\n")
+    net.save_pretrained(tmp_path / "saved")
+    assert (tmp_path / "saved" / "net.py").read_text() == "from torch.nn import GRU as Net\n"
+    loaded = AutoModelForTokenClassification.from_pretrained(tmp_path / "saved", trust_remote_code=True)
+    loaded.save_pretrained(tmp_path / "again")
+    assert (tmp_path / "again" / "net.py").read_bytes() == (tmp_path / "saved" / "net.py").read_bytes()
+
+
+def test_a_changed_file_is_not_imported(tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    build(f"{MODULES}:Ids").save_pretrained(tmp_path / "saved")
+    (tmp_path / "saved" / "modules.py").write_text(f"open({str(marker)!r}, 'w')\n")
+    with pytest.raises(ValueError, match="its SHA-256 is not the one in config"):
+        AutoModelForTokenClassification.from_pretrained(tmp_path / "saved", trust_remote_code=True)
+    assert not marker.exists()
+
+
+def test_a_file_may_not_replace_one_of_seqhub(tmp_path: Path) -> None:
+    (tmp_path / "tracing.py").write_text("from torch.nn import GRU\n")
+    with pytest.raises(InvalidConfigError, match=r"tracing.py is the name of a file of seqhub; rename it"):
+        build_config(f"{tmp_path / 'tracing.py'}:GRU")
+
+
 def test_a_config_cannot_run_a_program(tmp_path: Path) -> None:
     """A config.json may name any package; nothing of it is called without consent."""
     build("torch.nn:GRU").save_pretrained(tmp_path)

@@ -14,7 +14,7 @@ AUTO_MAP = {
     "AutoModelForTokenClassification": "modeling_wrapped.WrappedForTokenClassification",
     "AutoModelForCausalLM": "modeling_wrapped.WrappedForCausalLM",
 }
-_UNSAVED = ("_factory",)
+_UNSAVED = ("_factory", "_source_code")
 
 
 @strict
@@ -67,6 +67,7 @@ class WrappedConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         self._factory: Callable[..., Any] | None = None
+        self._source_code: bytes | None = None
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
         self.validate_rules()
 
@@ -75,9 +76,17 @@ class WrappedConfig(PreTrainedConfig):
         """Class or function that makes the module; None for a model of transformers, or if it was not imported."""
         return self._factory
 
-    def use(self, factory: Callable[..., Any]) -> None:
-        """Set the class or function that makes the module. It is not saved, since only `source` and `code` are."""
-        self._factory = factory
+    @property
+    def source_code(self) -> bytes | None:
+        """Content of the file `code` when it was imported, which is saved with the weights."""
+        return self._source_code
+
+    def use(self, factory: Callable[..., Any], source_code: bytes | None = None) -> None:
+        """Set the class or function that makes the module and, if it is from a file, the content of this file.
+
+        They are not part of config.json.
+        """
+        self._factory, self._source_code = factory, source_code
 
     def to_dict(self) -> dict[str, Any]:
         # The code is saved in the same folder, also if the map of a loaded config refers to another one

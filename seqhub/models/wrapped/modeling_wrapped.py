@@ -13,7 +13,6 @@ import copy
 import hashlib
 import inspect
 import math
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
+from transformers.utils import cached_file
 from transformers.utils.generic import ModelOutput, can_return_tuple
 
 from .configuration_wrapped import WrappedConfig
@@ -226,7 +226,7 @@ class WrappedPreTrainedModel(PreTrainedModel):
             config = WrappedConfig.from_pretrained(pretrained_model_name_or_path, **hub)
         if config.inner is None and config.factory is None and kwargs.get("trust_remote_code"):
             hub = {name: kwargs[name] for name in _HUB_ARGUMENTS if name in kwargs}
-            config.use(import_factory(config, pretrained_model_name_or_path, **hub))
+            config.use(*import_factory(config, pretrained_model_name_or_path, **hub))
         kwargs["config"] = config
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
@@ -237,10 +237,10 @@ class WrappedPreTrainedModel(PreTrainedModel):
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> Any:
         """Save config and weights with the code of the module; see `PreTrainedModel.save_pretrained`."""
-        if self.config.code is not None and kwargs.get("is_main_process", True):
+        code = self.config.source_code  # not the file itself, which may have been changed since it was imported
+        if self.config.code is not None and code is not None and kwargs.get("is_main_process", True):
             Path(save_directory).mkdir(parents=True, exist_ok=True)
-            source = inspect.getsourcefile(self.config.factory)  # type: ignore[arg-type]
-            shutil.copyfile(source, Path(save_directory) / self.config.code)  # type: ignore[arg-type]
+            (Path(save_directory) / self.config.code).write_bytes(code)
         return super().save_pretrained(save_directory, *args, **kwargs)
 
     @torch.no_grad()
@@ -257,24 +257,26 @@ class WrappedPreTrainedModel(PreTrainedModel):
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 
 
-def import_factory(config: WrappedConfig, folder: Any, **hub: Any) -> Callable[..., Any]:
+def import_factory(config: WrappedConfig, folder: Any, **hub: Any) -> tuple[Callable[..., Any], bytes | None]:
     """Import the class or function of a saved model: from the file in its folder or repository, or from a package.
 
+    Returns:
+        The class or function, and the content of its file; None for a package.
+
     Raises:
-        ValueError: The file is not the one with which the model was saved, or a package is not installed.
+        ValueError: The file is not the one with which the model was saved, and is not imported.
+        ImportError: The package is not installed.
     """
     place, _, name = config.source.rpartition(":")
     if config.code is None:
         module = __import__(place, fromlist=[name])
         factory: Callable[..., Any] = getattr(module, name)
-        return factory
+        return factory, None
     hub.pop("subfolder", None)
-    factory = get_class_from_dynamic_module(f"{Path(config.code).stem}.{name}", folder, **hub)
-    path = Path(inspect.getsourcefile(factory))  # type: ignore[arg-type]
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != config.code_sha256:
+    content = Path(cached_file(folder, config.code, **hub)).read_bytes()  # type: ignore[arg-type]
+    if hashlib.sha256(content).hexdigest() != config.code_sha256:
         raise ValueError(f"{config.code}: its SHA-256 is not the one in config.json, so it was changed after saving")
-    return factory
+    return get_class_from_dynamic_module(f"{Path(config.code).stem}.{name}", folder, **hub), content
 
 
 @torch.no_grad()
