@@ -113,4 +113,6 @@ def _config_with_code(folder: Path, trusted: bool) -> Any:
             config.use(*load_source(named))
             return config
     place = f"the file {config.code} in {folder}" if config.code else f"the package {model.place}"
+    if model.scheme == "hub":
+        place = f"the repository {model.target}"
     raise InvalidConfigError(f"{folder}: the model runs code of {place}; consent with --trust-remote-code")

@@ -60,9 +60,7 @@ def import_file(model: ModelId) -> tuple[Any, bytes]:
     """
     path = Path(model.place)
     if path.name in _SAVED:
-        raise InvalidConfigError(
-            f"model {model.name}: {path.name} is the name of a file of seqhub; give it another one"
-        )
+        raise InvalidConfigError(f"model {model.name}: {path.name} is the name of a file of seqhub; rename it")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -151,6 +149,8 @@ def build_wrapped_config(model: ModelId, *, trust_remote_code: bool = False, **o
         if model.scheme in ("transformers", "fla", "hub"):
             symbols = fields.get("vocab_size", 9) if fields["inputs"] == "ids" else 1
             inner = _inner_config(model, given, symbols, trust_remote_code)
+            if model.scheme == "hub" and _has_own_code(inner):
+                return _config_of_repository_code(model, inner, given, fields)
             settings = inner.to_dict() | {"model_type": inner.model_type}
             if attention := inner._attn_implementation_internal:
                 settings["attn_implementation"] = attention
@@ -227,6 +227,28 @@ def _hub_config(model: ModelId, given: dict[str, Any], vocab_size: int, trusted:
     _require_fields(model, type(config), options)
     for name, value in ({"vocab_size": vocab_size} | options).items():
         setattr(config, name, value)
+    return config
+
+
+def _has_own_code(config: PreTrainedConfig) -> bool:
+    """Return whether the class of a config was imported from a repository, after consent."""
+    return type(config).__module__.partition(".")[0] == "transformers_modules"
+
+
+def _config_of_repository_code(
+    model: ModelId, inner: PreTrainedConfig, given: dict[str, Any], fields: dict[str, Any]
+) -> WrappedConfig:
+    """Return the config for a repository with code of its own, whose model is made as a class from a file is."""
+    from seqhub.models.wrapped.configuration_wrapped import WrappedConfig
+    from seqhub.models.wrapped.modeling_wrapped import class_of_repository
+
+    settings = {
+        name: value for name, value in _plain(inner.to_dict()).items() if name not in (*TASK_FIELDS, "auto_map")
+    }
+    settings.pop("model_type", None)
+    sizes: dict[str, Any] = {name: value for name in SIZES if isinstance(value := getattr(inner, name, None), int)}
+    config = WrappedConfig(source=model.name, options=settings | given, **sizes, **fields)
+    config.use(class_of_repository(model.name))
     return config
 
 

@@ -177,7 +177,7 @@ class _Scan:
 
     Args:
         kind: Its number there.
-        inputs: Name and dimensions of each input, the last of which is the state. Names in `optional` may be None.
+        inputs: Name and dimensions of each input; the last input is the state. Names in `optional` may be None.
         output: Dimensions of the output.
         plain: The scan in torch operations.
         reads_output: Whether the backward pass reads the output.

@@ -34,6 +34,49 @@ for options in ("", "?weights=true", "?hidden_size=8"):
     pairs = [(each, theirs.state_dict()[name]) for name, each in model.model.inner.state_dict().items()]
     equal = all(torch.equal(one, two) for one, two in pairs if one.shape == two.shape)
     found[options] = [model.config.output_size, equal]
+import pathlib, sys
+pathlib.Path("own").mkdir()
+pathlib.Path("own/configuration_own.py").write_text(
+    "from transformers import PreTrainedConfig\\n"
+    "class OwnConfig(PreTrainedConfig):\\n"
+    "    model_type = 'own'\\n"
+    "    vocab_size: int = 5\\n"
+    "    hidden_size: int = 12\\n"
+)
+pathlib.Path("own/modeling_own.py").write_text(
+    "from torch import nn\\n"
+    "from transformers import PreTrainedModel\\n"
+    "from .configuration_own import OwnConfig\\n"
+    "class OwnModel(PreTrainedModel):\\n"
+    "    config_class = OwnConfig\\n"
+    "    def __init__(self, config):\\n"
+    "        super().__init__(config)\\n"
+    "        self.embed = nn.Embedding(config.vocab_size, config.hidden_size)\\n"
+    "        self.mix = nn.GRU(config.hidden_size, config.hidden_size, batch_first=True)\\n"
+    "        self.post_init()\\n"
+    "    def forward(self, input_ids=None, **_):\\n"
+    "        return self.mix(self.embed(input_ids))\\n"
+)
+pathlib.Path("own/config.json").write_text(json.dumps({
+    "model_type": "own", "hidden_size": 12,
+    "auto_map": {"AutoConfig": "configuration_own.OwnConfig", "AutoModel": "modeling_own.OwnModel"},
+}))
+from huggingface_hub import HfApi
+HfApi().create_repo("me/own")
+HfApi().upload_folder(repo_id="me/own", folder_path="own")
+try:
+    seqhub.build_config("hub:me/own")
+except SeqhubError as error:
+    found["untrusted"] = [str(error), any(name.startswith("transformers_modules.me") for name in sys.modules)]
+config = seqhub.build_config("hub:me/own?hidden_size=6", trust_remote_code=True, vocab_size=9, num_labels=2)
+own = seqhub.build_model(config, "token")
+from seqhub.models.conformance import check_conformance
+found["own"] = [own.config.output_size, check_conformance(own)["causal"]]
+own.save_pretrained("saved")
+from transformers import AutoModelForTokenClassification as Auto
+again = Auto.from_pretrained("saved", trust_remote_code=True)
+ids = torch.ones(1, 3, dtype=torch.long)
+found["again"] = bool(torch.equal(own.eval()(input_ids=ids).logits, again(input_ids=ids).logits))
 try:
     seqhub.build_config("hub:me/nothing")
 except SeqhubError as error:
@@ -46,11 +89,15 @@ print(json.dumps(found))
 @pytest.mark.timeout(SECONDS)
 def test_a_repository_gives_its_config_and_on_request_its_weights(tmp_path: Path) -> None:
     with a_hub(tmp_path / "hub") as hub:
-        printed = Client(hub.url, tmp_path / "home", hub.writer).run(CODE)
+        printed = Client(hub.url, tmp_path / "home", hub.writer).run(f"import os\nos.chdir({str(tmp_path)!r})\n{CODE}")
     found = json.loads(printed.splitlines()[-1])
     assert found[""] == [16, False]
     assert found["?weights=true"] == [16, True]
     assert found["?hidden_size=8"][0] == 8
+    assert "trust_remote_code" in found["untrusted"][0]
+    assert not found["untrusted"][1]
+    assert found["own"] == [6, 0.0]
+    assert found["again"]
     assert found["missing"].startswith("model hub:me/nothing: ")
     assert "\n" not in found["missing"]
 

@@ -24,8 +24,8 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
-from transformers.utils import cached_file
 from transformers.utils.generic import ModelOutput, can_return_tuple
+from transformers.utils.hub import cached_file
 
 from .configuration_wrapped import WrappedConfig
 from .tracing import is_recording, real_steps_order
@@ -267,6 +267,8 @@ def import_factory(config: WrappedConfig, folder: Any, **hub: Any) -> tuple[Call
         ValueError: The file is not the one with which the model was saved, and is not imported.
         ImportError: The package is not installed.
     """
+    if config.source.startswith("hub:"):
+        return class_of_repository(config.source), None
     place, _, name = config.source.rpartition(":")
     if config.code is None:
         module = __import__(place, fromlist=[name])
@@ -277,6 +279,17 @@ def import_factory(config: WrappedConfig, folder: Any, **hub: Any) -> tuple[Call
     if hashlib.sha256(content).hexdigest() != config.code_sha256:
         raise ValueError(f"{config.code}: its SHA-256 is not the one in config.json, so it was changed after saving")
     return get_class_from_dynamic_module(f"{Path(config.code).stem}.{name}", folder, **hub), content
+
+
+def class_of_repository(source: str) -> type[PreTrainedModel]:
+    """Import the model class of a repository with code of its own, `hub:OWNER/NAME@REVISION`; needs consent."""
+    repo, _, revision = source.removeprefix("hub:").partition("@")
+    config = AutoConfig.from_pretrained(repo, revision=revision or None, trust_remote_code=True)
+    reference = getattr(config, "auto_map", {}).get("AutoModel")
+    if reference is None:
+        raise ValueError(f"{source}: config.json has no AutoModel in auto_map")
+    found: type[PreTrainedModel] = get_class_from_dynamic_module(reference, repo, revision=revision or None)
+    return found
 
 
 @torch.no_grad()

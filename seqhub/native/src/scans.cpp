@@ -440,7 +440,7 @@ struct Wkv {
   static Segments<S> segments(const ScanProblem& p) { return {p.steps, 3, 0}; }
   static int64_t vectors(const ScanProblem& p) { return segments(p).vectors(); }
 
-  // Factors exp(a - max(a, b)) and exp(b - max(a, b)), the larger of which is 1.
+  // Factors exp(a - max(a, b)) and exp(b - max(a, b)); the larger one is 1.
   struct Factors {
     V first, second;
   };
