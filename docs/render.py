@@ -13,7 +13,9 @@ from benchmarks.timing import number
 from docs import model_types
 from docs import speed as speed_page
 from seqhub.cli.errors import script
+from seqhub.models.pretrained import list_pretrained, pretrained
 from seqhub.records import RunRecord
+from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.registry import get_task, list_tasks
 
 ROOT = Path(__file__).parent.parent
@@ -63,7 +65,7 @@ def results() -> str:
             each = measured[f"{task_id}: median"]["each"]
             solved = sorted(count for count in each if count is not None)
             by_rule = measured[f"{task_id}: median by st3"]["ours"]
-            test = RunRecord.load(ROOT / "model_cards" / f"{name}-{config.name}-lstm").evaluation["test"]
+            test = RunRecord.load(pretrained(f"{name}-{config.name}-lstm")).evaluation["test"]
             paper = task.paper_sequences.get(config.name)
             lines.append(
                 f"| `{task_id}` | {config.length[0]} to {config.length[1]} | {len(solved)} of {len(each)} "
@@ -81,27 +83,27 @@ def results() -> str:
 
 
 def released() -> str:
-    """Return the table of released models on unseen rows, from the records in `model_cards`."""
+    """Return the table of released models on unseen rows, from their records."""
     lines = [
         "| config | model | weights | training sequences | test | of |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
-    for name in list_tasks():
-        for config in get_task(name).configs:
-            for folder in sorted((ROOT / "model_cards").glob(f"{name}-{config.name}-*")):
-                record = RunRecord.load(folder)
-                if str(record.task) != f"{name}/{config.name}":
-                    continue  # another config whose name begins with this one's
-                test = record.evaluation["test"]
-                right = f"{test['accuracy']:.2%} right"
-                if "mse" in test:
-                    right = f"MSE {test['mse']:.1e}, {test['accuracy']:.1%} within {test['tolerance']:.3g}"
-                elif "steps" in test:
-                    right = f"{test['accuracy']:.2%} of steps right"
-                lines.append(
-                    f"| `{record.task}` | [`{record.model}`](../../model_cards/{folder.name}/README.md) "
-                    f"| {record.num_parameters:,} | {record.sequences_seen:,} | {right} | {test['examples']:,} |"
-                )
+    folders = {RunRecord.load(pretrained(name)).task: pretrained(name) for name in list_pretrained()}
+    refs = [TaskRef(name, config.name) for name in list_tasks() for config in get_task(name).configs]
+    for ref in refs:
+        if ref not in folders:
+            continue
+        record = RunRecord.load(folders[ref])
+        test = record.evaluation["test"]
+        right = f"{test['accuracy']:.2%} right"
+        if "mse" in test:
+            right = f"MSE {test['mse']:.1e}, {test['accuracy']:.1%} within {test['tolerance']:.3g}"
+        elif "steps" in test:
+            right = f"{test['accuracy']:.2%} of steps right"
+        lines.append(
+            f"| `{ref}` | [`{record.model}`](../../{folders[ref].relative_to(ROOT)}/README.md) "
+            f"| {record.num_parameters:,} | {record.sequences_seen:,} | {right} | {test['examples']:,} |"
+        )
     return "\n".join(lines)
 
 

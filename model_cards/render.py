@@ -6,13 +6,12 @@ from typing import Annotated
 import typer
 
 from seqhub.cards import leaderboard, model_card
-from seqhub.errors import UnknownNameError
 from seqhub.experiments.hs97 import card
+from seqhub.models.pretrained import FOLDER, LICENSE, list_pretrained, pretrained
 from seqhub.records import PaperRecord, RunRecord
 
 HERE = Path(__file__).parent
-FOLDER = Path("build/models")  # folder of the models that the code on the cards loads
-LICENSE = "apache-2.0"  # of the released models, as of the repository
+ROOT = HERE.parent
 PAPER = "hs97.md"
 PICTURE = "hs97.png"  # figure of the same record
 
@@ -27,32 +26,31 @@ def render_command(
     if not names:
         write()
         return
-    cards = model_pages(released())
-    for name in names:
-        if f"{name}/README.md" not in cards:
-            raise UnknownNameError.of("released model", name, released())
-    for name in names:
-        (HERE / name / "README.md").write_text(cards[f"{name}/README.md"], encoding="utf-8")
+    folders = {name: pretrained(name) for name in names}
+    for name, page in model_pages({name: RunRecord.load(folder) for name, folder in folders.items()}).items():
+        (ROOT / name).write_text(page, encoding="utf-8")
 
 
 def released() -> dict[str, RunRecord]:
     """Return the records of all released models by name."""
-    return {path.parent.name: RunRecord.load(path.parent) for path in sorted(HERE.glob(f"*/{RunRecord.FILE_NAME}"))}
+    return {name: RunRecord.load(pretrained(name)) for name in list_pretrained()}
 
 
 def model_pages(records: dict[str, RunRecord]) -> dict[str, str]:
-    """Return the cards of models by path in this folder."""
+    """Return the cards of models by path in the repository. Their code loads the folders of the package."""
+    folders = {name: str(pretrained(name).relative_to(ROOT)) for name in records}
     return {
-        f"{name}/README.md": model_card.render(record, folder=f"{FOLDER}/{name}", license=LICENSE)
-        for name, record in records.items()
+        f"{folder}/README.md": model_card.render(records[name], folder=folder, license=LICENSE)
+        for name, folder in folders.items()
     }
 
 
 def rendered() -> dict[str, str]:
-    """Return all rendered pages by path in this folder."""
+    """Return all rendered pages by path in the repository."""
     records = released()
-    pages = {"README.md": leaderboard.render(list(records.values())), PAPER: card.render(PaperRecord.load(HERE))}
-    return model_pages(records) | pages
+    board = leaderboard.render(list(records.values()), folder=f"../{FOLDER.relative_to(ROOT)}")
+    here = HERE.name
+    return model_pages(records) | {f"{here}/README.md": board, f"{here}/{PAPER}": card.render(PaperRecord.load(HERE))}
 
 
 def write() -> None:
@@ -60,5 +58,5 @@ def write() -> None:
     from seqhub.experiments.hs97.figure import plot_paper
 
     for name, text in rendered().items():
-        (HERE / name).write_text(text, encoding="utf-8")
+        (ROOT / name).write_text(text, encoding="utf-8")
     plot_paper(PaperRecord.load(HERE), HERE / PICTURE)

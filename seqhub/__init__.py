@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # for editors and type checkers
         LocallyConnectedModel,
     )
     from seqhub.models.predict import predict_label, predict_logits, predict_proba
+    from seqhub.models.pretrained import pretrained
     from seqhub.models.recurrent import (
         RecurrentConfig,
         RecurrentForCausalLM,
@@ -81,6 +82,7 @@ _MODULES = {  # public name -> module; the classes of model families are found t
     "predict_label": "seqhub.models.predict",
     "predict_logits": "seqhub.models.predict",
     "predict_proba": "seqhub.models.predict",
+    "pretrained": "seqhub.models.pretrained",
     "push": "seqhub.hub.push",
     "register_auto_classes": "seqhub.models.registry",
     "resolve": "seqhub.tasks.registry",
@@ -132,6 +134,7 @@ __all__ = [
     "predict_label",
     "predict_logits",
     "predict_proba",
+    "pretrained",
     "push",
     "register",
     "register_auto_classes",

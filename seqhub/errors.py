@@ -14,6 +14,7 @@ A message is one line: the given value, the allowed values, the place.
 """
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class SeqhubError(Exception):
@@ -36,6 +37,23 @@ class UnknownNameError(SeqhubError, ValueError):
         "no task 'qrs'; known: qrsu"
         """
         return cls(f"no {kind} {given!r}; known: {', '.join(known) or 'none'}")
+
+    @classmethod
+    def with_near(cls, kind: str, given: str, known: Iterable[str]) -> "UnknownNameError":
+        """Return the error for an unknown name, with the known names that are most like it first.
+
+        Args:
+            kind: Kind of the name, such as `option`.
+            given: The name.
+            known: The allowed names.
+
+        >>> str(UnknownNameError.with_near("option", "modles", ["models", "tasks"]))
+        "no option 'modles'; did you mean models? known: models, tasks"
+        """
+        names = list(known)
+        near = get_close_matches(given, names, n=3)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        return cls(f"no {kind} {given!r}; {hint}known: {', '.join(names)}")
 
 
 class InvalidConfigError(SeqhubError, ValueError):

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,13 @@ def test_the_environment_does_not_name_machine_or_user() -> None:
 def test_command_line_has_no_absolute_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["/opt/bin/seqhub", "train", "qrsu/hard", "--output-dir", "/data/me/run"])
     assert command_line() == "seqhub train qrsu/hard --output-dir run"
+
+
+def test_command_line_of_a_module(tmp_path: Path) -> None:
+    (tmp_path / "program").mkdir()
+    (tmp_path / "program" / "__main__.py").write_text(
+        "from seqhub.records import command_line\nprint(command_line())\n"
+    )
+    command = [sys.executable, "-m", "program", "release", "/data/me/run"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "python -m program release run\n"

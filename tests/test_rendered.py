@@ -6,6 +6,7 @@ import dataset_scripts.render
 import docs.render
 import model_cards.render
 from seqhub.cards.validate import validate
+from seqhub.models.pretrained import list_pretrained, pretrained
 from seqhub.records import DatasetRecord, PaperRecord, RunRecord
 from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.training.recipes import recipe, solve
@@ -27,12 +28,12 @@ def test_dataset_cards() -> None:
 
 def test_model_cards_and_leaderboard() -> None:
     pages = model_cards.render.rendered()
-    records = (ROOT / "model_cards").glob("*/run.json")
-    assert pages.keys() >= {"README.md", *(f"{path.parent.name}/README.md" for path in records)}
-    for name, page in pages.items():
-        if name.endswith("/README.md"):
-            validate(page, "model")
-    assert not outdated(pages, ROOT / "model_cards")
+    cards = {f"seqhub/pretrained_models/{name}/README.md" for name in list_pretrained()}
+    assert len(cards) > 30
+    assert pages.keys() == cards | {"model_cards/README.md", "model_cards/hs97.md"}
+    for name in cards:
+        validate(pages[name], "model")
+    assert not outdated(pages, ROOT)
 
 
 def test_the_figure_of_the_papers_rows_is_drawn_from_their_record() -> None:
@@ -76,7 +77,7 @@ def test_released_rows_equal_newly_generated_ones() -> None:
 
 def test_released_models_were_evaluated_on_released_rows() -> None:
     """Every config with a recipe of its own has a model; tasks with numbers of a paper are trained from many seeds."""
-    runs = map(RunRecord.read, (ROOT / "model_cards").glob("*/run.json"))
+    runs = [RunRecord.load(pretrained(name)) for name in list_pretrained()]
     released = {str(record.task): record for record in runs}
     faults = []
     for name in list_tasks():

@@ -98,3 +98,22 @@ def test_the_package_runs_outside_the_checkout(unpacked: Path, tmp_path: Path) -
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "qrsu" / "README.md").exists()
+
+
+def test_a_released_model_loads_from_the_wheel_in_another_folder(unpacked: Path, tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(unpacked)!r})\n"
+        "import seqhub\n"
+        "from transformers import AutoModelForSequenceClassification as Model, AutoTokenizer\n"
+        "folder = seqhub.pretrained('qrsu-hard-lstm')\n"
+        f"assert str(folder).startswith({str(unpacked)!r}), folder\n"
+        "model, tokenizer = Model.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)\n"
+        "row = seqhub.load_dataset('qrsu', 'hard', split='test', test_size=8, cache_dir='cache')[0]\n"
+        "logits = model(**tokenizer(row['text'], return_tensors='pt')).logits\n"
+        "assert int(logits.argmax()) == row['label']\n"
+        "assert all(finding.agrees for finding in seqhub.verify(seqhub.pretrained('qrsu-easy-lstm')))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS
+    )
+    assert done.returncode == 0, done.stderr

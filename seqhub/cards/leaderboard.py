@@ -12,11 +12,12 @@ from seqhub.tasks.registry import list_tasks
 _FIRST = ("paper", "st3")  # the criterion of the task's paper comes first; others follow by name
 
 
-def render(records: Sequence[RunRecord]) -> str:
-    """Return the leaderboard as Markdown, for a folder with one subfolder for each run.
+def render(records: Sequence[RunRecord], *, folder: str = "") -> str:
+    """Return the leaderboard as Markdown, with links to a folder with one subfolder for each run.
 
     Args:
         records: In any order; the page does not depend on it.
+        folder: Path of the folder, relative to the page; empty for the folder of the page.
 
     Raises:
         UnknownNameError: A record is of a task or config that does not exist.
@@ -41,7 +42,7 @@ def render(records: Sequence[RunRecord]) -> str:
                 "paper_sequences": task.paper_sequences.get(config.name),
             }
         )
-    return fill("leaderboard", groups=groups, say=text)
+    return fill("leaderboard", groups=groups, links=f"{folder}/" if folder else "", say=text)
 
 
 def _rank(ref: TaskRef) -> tuple[int, int]:

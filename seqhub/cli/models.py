@@ -23,7 +23,13 @@ app = typer.Typer(help="List and show models.", no_args_is_help=True)
 
 
 @app.command("ls")
-def list_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
+def list_command(
+    released: Annotated[
+        bool, typer.Option("--released", help="List the released models instead, which seqhub.pretrained(NAME) finds")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
     """List the presets of every model family, and the model types that `transformers:TYPE` takes.
 
     Other models have ids such as hub:OWNER/NAME, file.py:Class and package.module:Class.
@@ -32,6 +38,9 @@ def list_command(as_json: AsJson = False, quiet: Quiet = False) -> None:
     from seqhub.models.transformers_types import TYPES
 
     form = Form.of(as_json, quiet)
+    if released:
+        _list_released(form)
+        return
     if form is Form.QUIET:  # faster, since torch is not imported
         types = (f"transformers:{name}" for name in TYPES)
         show(form, None, brief=[*list_presets(), *list_plugins(), *types], table=lambda _: None)
@@ -107,6 +116,26 @@ def show_command(
             console.print(textwrap.fill(each.doc, console.width, initial_indent="    ", subsequent_indent="    "))
 
     show(Form.of(as_json, quiet), result, brief=[f"{each.name}\t{each.default}" for each in fields], table=table)
+
+
+def _list_released(form: Form) -> None:
+    from seqhub.models.pretrained import list_pretrained, pretrained
+    from seqhub.records import RunRecord
+
+    if form is Form.QUIET:
+        show(form, None, brief=list_pretrained(), table=lambda _: None)
+        return
+    models = []
+    for name in list_pretrained():
+        record = RunRecord.load(pretrained(name))
+        properties = {"name": name, "task": str(record.task), "model": record.model}
+        accuracy = record.evaluation["test"]["accuracy"]
+        models.append(
+            properties | {"parameters": record.num_parameters, "accuracy": accuracy, "folder": str(pretrained(name))}
+        )
+    rows = [(each["name"], each["task"], f"{each['parameters']:,}", f"{each['accuracy']:.4f}") for each in models]
+    columns = ("name", "task", "parameters", "accuracy")
+    show(form, models, brief=(), table=lambda console: console.print(grid(columns, rows, right=(2, 3), unbroken=(0,))))
 
 
 def _summary(model: str) -> dict[str, Any]:

@@ -166,6 +166,24 @@ def class_name(model_type: str | None, head: str) -> str | None:
     return None
 
 
+def family_folder(model_type: str) -> Path:
+    """Return the folder with the modules of the family that has a model type.
+
+    Raises:
+        UnknownNameError: If no family has it.
+
+    >>> family_folder("seqhub_recurrent").name
+    'recurrent'
+    """
+    folders = {
+        _load(family, "AutoConfig").model_type: Path(_package(family).__path__[0])
+        for family in (*list_families(), *imported_families())
+    }
+    if model_type not in folders:
+        raise UnknownNameError.of("model type", model_type, folders)
+    return folders[model_type]
+
+
 def family_of(model: str) -> str:
     """Return the family of a model id: its name, or its absolute folder for `path/to/family:PRESET`.
 

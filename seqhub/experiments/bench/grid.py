@@ -99,13 +99,13 @@ class Grid:
             with_near_matches(lambda model=model: require_model(model), model.partition("?")[0])
         for task in self.budgets:
             if task not in self.tasks:
-                raise unknown("task with a budget", task, self.tasks)
+                raise UnknownNameError.with_near("task with a budget", task, self.tasks)
         for model, recipe in self.recipes.items():
             if model not in self.models:
-                raise unknown("model with a recipe", model, self.models)
+                raise UnknownNameError.with_near("model with a recipe", model, self.models)
             for name in recipe:
                 if name not in (*RECIPE, *_MORE):
-                    raise unknown(f"setting in the recipe of {model}", name, (*RECIPE, *_MORE))
+                    raise UnknownNameError.with_near(f"setting in the recipe of {model}", name, (*RECIPE, *_MORE))
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Grid":
@@ -194,7 +194,7 @@ def read_grid(path: Path, names: Iterable[str]) -> dict[str, Any]:
     allowed = sorted(names)
     for name in values:
         if name not in allowed:
-            raise unknown(f"option in {path}", name, allowed)
+            raise UnknownNameError.with_near(f"option in {path}", name, allowed)
     return values
 
 
@@ -268,18 +268,6 @@ def mean_length(task: TaskRef) -> float:
     split = Split(task)
     rows = _SAMPLE if split.size is None else split.size
     return sum(int(batch.lengths.sum()) for batch in split.batches(0, rows)) / rows
-
-
-def unknown(kind: str, given: str, known: Iterable[str]) -> UnknownNameError:
-    """Return the error for an unknown name, with the names that are most like it.
-
-    >>> str(unknown("option", "modles", ["models", "tasks"]))
-    "no option 'modles'; did you mean models? known: models, tasks"
-    """
-    names = list(known)
-    near = get_close_matches(given, names, n=3)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return UnknownNameError(f"no {kind} {given!r}; {hint}known: {', '.join(names)}")
 
 
 def with_near_matches(look_up: Any, given: str) -> Any:

@@ -93,7 +93,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         hub.make("ada/hostile", **{"README.md": HOSTILE.encode()})
         gated = hub.make("ada/gated", **{"README.md": b"---\nlicense: mit\n---\n# Gated"})
         store.repos.update(gated, gated="manual")
-        for path in sorted((ROOT / "model_cards").glob("*/README.md"))[:40]:
+        for path in sorted((ROOT / "seqhub" / "pretrained_models").glob("*/README.md"))[:40]:
             weights = conftest.safetensors({"rnn.weight_ih_l0": [32, 8], "rnn.weight_hh_l0": [32, 8]})
             files = {"README.md": path.read_bytes(), "model.safetensors": weights}
             hub.make(f"seqhub/{path.parent.name}", **files)
