@@ -125,7 +125,7 @@ def _list_released(form: Form) -> None:
     if form is Form.QUIET:
         show(form, None, brief=list_pretrained(), table=lambda _: None)
         return
-    models = []
+    models: list[dict[str, Any]] = []
     for name in list_pretrained():
         record = RunRecord.load(pretrained(name))
         properties = {"name": name, "task": str(record.task), "model": record.model}

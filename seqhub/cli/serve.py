@@ -31,6 +31,10 @@ def serve_command(
     safetensors_only: Annotated[
         bool, typer.Option("--safetensors-only", help="Reject files that may contain pickles")
     ] = False,
+    examples: Annotated[
+        bool,
+        typer.Option("--examples", help="Add the released datasets and models that the Hub lacks; takes about 500 MB"),
+    ] = False,
     access_log: Annotated[
         bool,
         typer.Option(
@@ -40,14 +44,16 @@ def serve_command(
 ) -> None:
     """Serve a Hub of models and datasets.
 
-    Unmodified Hugging Face clients can use it. Press Ctrl-C to stop it.
+    Unmodified Hugging Face clients can use it, and people a browser. Press Ctrl-C to stop it.
     """
+    from seqhub.cli.examples import add_examples
     from seqhub.server.serve import serve
     from seqhub.server.settings import Settings
 
     def ready(url: str) -> None:
         typer.echo(f"export HF_ENDPOINT={url}")
         hints = stderr()
+        hints.print(f"Open {url} in a browser.")
         hints.print(
             f"Set this variable for clients. Pushed repositories are stored in {root}. To create a token for pushing:"
         )
@@ -55,4 +61,4 @@ def serve_command(
         hints.print(f"  export HF_TOKEN=$(seqhub hub token create NAME --role write --quiet --root {root})")
 
     settings = Settings(host=host, port=port, allowed_hosts=tuple(allow_host or ()), safetensors_only=safetensors_only)
-    serve(root, settings, ready=ready, log=access_log)
+    serve(root, settings, ready=ready, prepare=add_examples if examples else None, log=access_log)

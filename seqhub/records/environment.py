@@ -34,8 +34,9 @@ def environment() -> Environment:
 def command_line() -> str:
     """Return the command that started this process, with absolute paths shortened to their last part."""
     arguments = [Path(argument).name if Path(argument).is_absolute() else argument for argument in sys.argv]
-    if arguments[0] == "__main__.py":
-        arguments[:1] = ["python", "-m", sys.modules["__main__"].__spec__.parent]
+    package = sys.modules["__main__"].__spec__
+    if arguments[0] == "__main__.py" and package is not None:
+        arguments[:1] = ["python", "-m", str(package.parent)]
     return " ".join(arguments)
 
 

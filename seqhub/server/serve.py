@@ -113,13 +113,21 @@ def running(root: Path | str, *, port: int = 0, **settings: Any) -> Iterator[Run
             thread.join()
 
 
-def serve(root: Path | str, settings: Settings, *, ready: Callable[[str], None], log: bool = True) -> None:
+def serve(
+    root: Path | str,
+    settings: Settings,
+    *,
+    ready: Callable[[str], None],
+    prepare: Callable[[Store], None] | None = None,
+    log: bool = True,
+) -> None:
     """Serve a root until SIGTERM or SIGINT, then finish running requests.
 
     Args:
         root: Folder of the Hub; created if it does not exist.
         settings: Settings of the server.
         ready: Callback that receives the URL when the server accepts connections.
+        prepare: Callback that receives the store before that, when the address is known to be free.
         log: Write a line of JSON for each request to standard error.
 
     Raises:
@@ -132,6 +140,8 @@ def serve(root: Path | str, settings: Settings, *, ready: Callable[[str], None],
             rule = "127.0.0.1 while there is no token yet; create one with `seqhub hub token create`"
             raise InvalidConfigError.of("host", settings.host, rule, root)
         with _listen(settings) as (listener, url), _logging_to_stderr(log), wrapped_app(store, settings) as app:
+            if prepare is not None:
+                prepare(store)
             server = Server(settings, app, when_started=lambda: ready(url))
             server.run([listener])
 
