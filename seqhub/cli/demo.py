@@ -140,6 +140,7 @@ def _step(name: str, text: str, seconds: dict[str, float]) -> Iterator[None]:
 def _summary(
     dataset: Path, model: Path, hub: Path, record: "RunRecord", findings: "list[Finding]", seconds: dict[str, float]
 ) -> None:
+    from seqhub.server.settings import Settings
 
     task, config = record.task.definition, record.task.config
     test = record.evaluation["test"]
@@ -176,11 +177,15 @@ def _summary(
     console.print("\nfrom Python, with or without seqhub", style="bold")
     for line in loading_lines(dataset, model, config.name):
         console.print(f"  {line}")
-    serve = shlex.join(["seqhub", "serve", "--root", str(hub)])
     _list(console, "next", {
         f"seqhub tasks show {task.name}/nightmare": "the hardest level: up to 500 steps",
         f"seqhub train {task.name}/nightmare": "train on it",
-        serve: "start this Hub again, for any Hugging Face client on this machine",
+    })  # fmt: skip
+    defaults = Settings()
+    serve = shlex.join(["seqhub", "serve", "--root", str(hub)])
+    _list(console, f"in a browser, at http://{defaults.host}:{defaults.port}", {
+        serve: "start this Hub again, also for any Hugging Face client on this machine",
+        f"{serve} --examples": "the same, with all released datasets and models; less than a minute",
     })  # fmt: skip
 
 

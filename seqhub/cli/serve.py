@@ -33,7 +33,7 @@ def serve_command(
     ] = False,
     examples: Annotated[
         bool,
-        typer.Option("--examples", help="Add the released datasets and models that the Hub lacks; takes about 500 MB"),
+        typer.Option("--examples", help="Add the released datasets and models that the Hub does not have (410 MB)"),
     ] = False,
     access_log: Annotated[
         bool,

@@ -5,9 +5,10 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 from tests.helpers import forked_process, training_processes
-from tests.helpers.cli_calls import program
+from tests.helpers.cli_calls import PROGRAM, program
 
 SECONDS = 180
 
@@ -29,6 +30,19 @@ def run_python(code: str, folder: Path) -> str:
     )
     assert returned == 0, errors
     return out
+
+
+def home_page(command: list[str], folder: Path) -> str:
+    """Return the home page of a Hub that a command serves."""
+    line = [PROGRAM, *command[1:], "--port", "0", "--no-access-log"]
+    with subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip().removeprefix("export HF_ENDPOINT=")
+            with urlopen(Request(url, headers={"Accept": "text/html"}), timeout=SECONDS) as page:
+                return str(page.read().decode())
+        finally:
+            process.terminate()
 
 
 def test_the_demo_runs_end_to_end(tmp_path: Path) -> None:
@@ -75,6 +89,12 @@ def test_the_demo_runs_end_to_end(tmp_path: Path) -> None:
     lines[-1] = f"print({lines[-1]}[0]['label'], rows.features['label'].int2str(rows[0]['label']))"
     answer, label = run_python("\n".join([WITHOUT_SEQHUB, *lines]), tmp_path).split()
     assert answer == label
+
+    # the end: the address, and two commands with which to look at it
+    end = ended.out.rpartition("\nin a browser, at http://127.0.0.1:8080\n")[2]
+    commands = re.findall(r"^  (seqhub serve .*)$", end, flags=re.MULTILINE)
+    assert commands == ["seqhub serve --root there/demo/hub", "seqhub serve --root there/demo/hub --examples"]
+    assert "/qrsu-hard-lstm" in home_page(commands[0].split(), tmp_path)
 
 
 def test_the_lines_to_copy_survive_any_folder_name(tmp_path: Path) -> None:
