@@ -185,7 +185,7 @@ def _summary(
     serve = shlex.join(["seqhub", "serve", "--root", str(hub)])
     _list(console, f"in a browser, at http://{defaults.host}:{defaults.port}", {
         serve: "start this Hub again, also for any Hugging Face client on this machine",
-        f"{serve} --examples": "the same, with all released datasets and models; less than a minute",
+        f"{serve} --examples": "the same, with all released datasets and models (about 30 s of processor time)",
     })  # fmt: skip
 
 

@@ -51,7 +51,8 @@ def add_examples(store: "Store") -> None:
     if not missing:
         stderr().print(f"All {total} examples are in {store.root}.")
         return
-    stderr().print(f"Adding {len(missing)} of {total} examples to {store.root}; all of them take less than a minute.")
+    needed = "all of them take about 30 s of processor time"
+    stderr().print(f"Adding {len(missing)} of {total} examples to {store.root}; {needed}.")
     started = time.perf_counter()
     child = subprocess.Popen([sys.executable, "-P", "-c", _PROGRAM, str(store.root.resolve()), str(os.getpid())])
     try:
