@@ -8,15 +8,15 @@ import sys
 from importlib import import_module
 from types import ModuleType
 
-import wrapt
+from seqhub._import_hooks import after_import
 
 _active = False  # register() and unregister() may be called any number of times
-_installed = False  # wrapt has no way to remove a hook, so each is installed once and reads `_active`
+_installed = False  # hooks are not removed, so each is installed once and reads `_active`
 
 
 def import_native_dispatch() -> None:
     """Import `seqhub.native.dispatch` before any model, because modelling files look it up without importing it."""
-    wrapt.register_post_import_hook(lambda _: import_module("seqhub.native.dispatch"), "transformers.modeling_utils")
+    after_import("transformers.modeling_utils", lambda _: import_module("seqhub.native.dispatch"))
 
 
 def register() -> None:
@@ -26,7 +26,7 @@ def register() -> None:
     if not _installed:
         _installed = True
         for module in _ON_IMPORT:
-            wrapt.register_post_import_hook(_on_import, module)
+            after_import(module, _on_import)
     else:
         _apply_to_imported()
 

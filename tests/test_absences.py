@@ -31,6 +31,15 @@ def test_import_loads_nothing_heavy() -> None:
         assert out.strip() == "[]", code
 
 
+def test_import_loads_few_modules_of_the_standard_library() -> None:
+    """Regression: the library of the import hooks imported asyncio, most of the time of `import seqhub`."""
+    code = "import sys; before = set(sys.modules); import seqhub; print(sorted(set(sys.modules) - before))"
+    found = run(code)
+    assert "'seqhub'" in found
+    for name in ("asyncio", "concurrent.futures", "inspect", "logging", "tempfile", "wrapt"):
+        assert f"'{name}'" not in found
+
+
 def test_light_commands_load_nothing_heavy() -> None:
     for line in ("--help", "--version", "tasks ls", "train --help", "tasks show qrsu/hard"):
         code = (

@@ -217,10 +217,10 @@ int64_t run_typed(const BlocksProblem& p, bool back) {
 
 extern "C" {
 EXPORTED int64_t JOIN(seqhub_blocks_forward, ISA)(const BlocksProblem* p) {
-  return p->is_double ? run_typed<double>(*p, false) : run_typed<float>(*p, false);
+  return without_subnormals([p] { return p->is_double ? run_typed<double>(*p, false) : run_typed<float>(*p, false); });
 }
 EXPORTED int64_t JOIN(seqhub_blocks_backward, ISA)(const BlocksProblem* p) {
-  return p->is_double ? run_typed<double>(*p, true) : run_typed<float>(*p, true);
+  return without_subnormals([p] { return p->is_double ? run_typed<double>(*p, true) : run_typed<float>(*p, true); });
 }
 
 // Like seqhub_train_scratch and seqhub_train.
@@ -228,6 +228,6 @@ EXPORTED int64_t JOIN(seqhub_blocks_train_scratch, ISA)(const TrainProblem* f) {
   return with_blocks_trainer(*f, [](const auto& trainer) { return trainer.scratch_bytes(); });
 }
 EXPORTED int64_t JOIN(seqhub_blocks_train, ISA)(const TrainProblem* f) {
-  return with_blocks_trainer(*f, [](const auto& trainer) { return trainer(); });
+  return without_subnormals([f] { return with_blocks_trainer(*f, [](const auto& trainer) { return trainer(); }); });
 }
 }

@@ -556,9 +556,9 @@ EXPORTED int64_t JOIN(seqhub_scan_scratch, ISA)(const ScanProblem* p) {
   return p->is_double ? scratch_typed<double>(*p) : scratch_typed<float>(*p);
 }
 EXPORTED int64_t JOIN(seqhub_scan_forward, ISA)(const ScanProblem* p) {
-  return p->is_double ? run_typed<double>(*p, false) : run_typed<float>(*p, false);
+  return without_subnormals([p] { return p->is_double ? run_typed<double>(*p, false) : run_typed<float>(*p, false); });
 }
 EXPORTED int64_t JOIN(seqhub_scan_backward, ISA)(const ScanProblem* p) {
-  return p->is_double ? run_typed<double>(*p, true) : run_typed<float>(*p, true);
+  return without_subnormals([p] { return p->is_double ? run_typed<double>(*p, true) : run_typed<float>(*p, true); });
 }
 }
