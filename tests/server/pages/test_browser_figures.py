@@ -1,4 +1,4 @@
-"""Explorer, runs and leaderboard in Chromium; skipped and run as `test_browser`."""
+"""Explorer, runs, benchmark and leaderboard in Chromium; skipped and run as `test_browser`."""
 
 import json
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from seqhub.models import hs97, recurrent
 from seqhub.models.tokenizer import symbol_tokenizer
 from seqhub.server.serve import Running, running
 from tests.server.pages import test_browser
+from tests.server.pages.test_bench import record
 from tests.server.pages.test_browser import AXE, SCREENSHOTS, VARIANTS, browser, opened
 from tests.server.pages.test_leaderboard import card
 from tests.server.pages.test_runs import history
@@ -24,6 +25,8 @@ PAGES = {
     "explorer-hs97": "/ada/hs97/-/explorer/main",
     "runs": "/ada/lstm/-/runs/main",
     "runs-log": "/ada/lstm/-/runs/main?log=1&x=seconds&metric=loss",
+    "bench": "/datasets/ada/results/-/bench/main",
+    "bench-task": "/datasets/ada/results/-/bench/main?on=x2&sort=ms&task=copying%2Flen40",
     "leaderboard": "/datasets/ada/rows/-/leaderboard",
     "leaderboard-all": "/datasets/ada/rows/-/leaderboard?show=all&sort=model",
 }
@@ -55,6 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         files = files_of(tmp_path_factory.mktemp("hs97"), blocks)
         hub.make("ada/hs97", **files, **{"README.md": card(0.75, dataset="ada/rows")})
         hub.make("ada/rows", "dataset")
+        hub.make("ada/results", "dataset", **{"bench.json": record().text().encode()})
         yield started
 
 
