@@ -1,9 +1,22 @@
 """Routes of all pages, in the order in which they are tried."""
 
-from seqhub.server.pages import bench, explorer, files, history, leaderboard, lists, repository, runs, static, viewer
+from seqhub.server.pages import (
+    bench,
+    explorer,
+    files,
+    history,
+    leaderboard,
+    lists,
+    operator,
+    repository,
+    runs,
+    static,
+    viewer,
+)
 
 routes = [
     *static.routes,
+    *operator.routes,
     *lists.routes,
     *explorer.routes,
     *files.routes,
