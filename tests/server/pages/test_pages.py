@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from seqhub.server.pages import static
 from seqhub.server.pages.tabs import TABS
+from seqhub.server.pages.templating import environment
+from seqhub.server.serve import running
 from seqhub.server.types import AddLarge, AddSmall
 from tests.server.pages.conftest import html
 from tests.server.routes.conftest import Hub
@@ -329,6 +332,17 @@ def test_an_empty_hub_says_how_to_push_to_it(tmp_path: Path) -> None:
         assert "Push the first" in text
         assert "export HF_ENDPOINT=http://hub.lab:8080" in text
     store.close()
+
+
+def test_a_server_prepares_for_the_first_pages(tmp_path: Path) -> None:
+    environment.cache_clear()
+    with running(tmp_path):
+        for thread in threading.enumerate():
+            if thread.name == "seqhub-warm":
+                thread.join(60)
+        found = environment()
+        assert found.cache is not None
+        assert len(found.cache) == len(found.list_templates()) >= 20
 
 
 def test_static_files_are_kept_for_a_year(hub: Hub) -> None:
