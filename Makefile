@@ -51,7 +51,8 @@ pages-suite: $(READY)  ## Test the pages in Chromium, with axe-core and screensh
 	@mkdir -p $(PAGES_SUITE)
 	@$(BIN)/python -m pip install -qq 'playwright>=1.50'
 	@test -e $(PAGES_SUITE)/package/axe.min.js || (cd $(PAGES_SUITE) && npm pack --silent axe-core@4 >/dev/null && tar xf axe-core-*.tgz)
-	PAGES_SUITE=$(PAGES_SUITE) $(BIN)/python -m pytest tests/server/pages/test_browser.py tests/server/pages/test_browser_figures.py -rs
+	PAGES_SUITE=$(PAGES_SUITE) $(BIN)/python -m pytest tests/server/pages/test_browser.py \
+		tests/server/pages/test_browser_figures.py tests/server/pages/test_browser_hostile.py -rs
 
 SANITIZED := build/sanitized/seqhub/native/recurrence.so
 $(SANITIZED): setup.py $(wildcard seqhub/native/src/*)

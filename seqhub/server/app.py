@@ -100,7 +100,7 @@ under the host name `datasets-server.HOST`, where `datasets` expects them.
 `text/html`, as that of a browser; for other requests these paths return 404. Permissions (see
 `seqhub/server/auth.py`): `public` needs nothing, `signed` a signed URL, `account` any signed-in user, `info` a
 repository that the client may see, `read` its files, `discuss` a signed-in reader with a token that may write, `write`
-and `admin` the right to do so.
+and `admin` the right to do so, `operator` a token of role admin that is not restricted to repositories.
 
 | method | path | permission | state | for |
 | --- | --- | --- | --- | --- |
@@ -241,7 +241,7 @@ class Dispatcher:
         """Identify and authorise the client; return a redirect if the repository has another id now."""
         if route.permission == "signed":
             return None
-        context.identity = self.identify(context, route.takes_basic)
+        context.identity = self.identify(context, route.challenge)
         if "repo" not in context.params:
             authorise(context.store, context.identity, route.permission)
             return None
@@ -254,10 +254,10 @@ class Dispatcher:
         context.found_repo = repo
         return None
 
-    def identify(self, context: RequestContext, basic: bool) -> Identity:
+    def identify(self, context: RequestContext, challenge: str) -> Identity:
         """Identify the client; after many wrong tokens from its address, raise 429 for each further one."""
         try:
-            return identify(context.request, context.store, basic=basic)
+            return identify(context.request, context.store, challenge=challenge)
         except HubHTTPError as error:
             if error.status != 401:
                 raise

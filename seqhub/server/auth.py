@@ -11,16 +11,19 @@ see equals the response for a repository that does not exist, so that no respons
     discuss   a signed-in reader whose token may write: pull requests, comments, likes
     write     commits, branches, tags; on a namespace: new repositories
     admin     settings, deletion, renaming, decisions on requests for access
+    operator  sizes and accounts of the whole Hub: a token of role admin that is not restricted to repositories
 
 A token of role `write` has all permissions of its owner, deletion included, as on the public Hub: everything in the
 namespace of the owner, and in an organisation everything that the owner's role allows. A token restricted to
 repositories gives access to these and to public ones only. Basic credentials are accepted on the routes of git and
-git-lfs only: a browser sends them automatically, so on other routes a form on another site could use them to write.
+git-lfs, and on the page for the operator, which only reads: a browser sends them automatically, so on other routes a
+form on another site could use them to write. The page has a realm of its own, so that browsers do not send its
+credentials to the routes of git.
 """
 
 import base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
 from seqhub.server.errors import HubHTTPError, repo_not_found
 from seqhub.server.types import Account, Repo, Role, Token
@@ -30,9 +33,12 @@ if TYPE_CHECKING:
 
     from seqhub.server.store import StoreParts
 
-Permission = Literal["public", "signed", "account", "info", "read", "discuss", "write", "admin"]
+Permission = Literal["public", "signed", "account", "info", "read", "discuss", "write", "admin", "operator"]
 PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
 RANK: dict[Role | None, int] = {None: 0, "read": 1, "write": 2, "admin": 3}
+BEARER: Final = 'Bearer realm="seqhub"'
+BASIC: Final = 'Basic realm="seqhub"'
+OPERATOR: Final = 'Basic realm="seqhub operator"'
 BAD_CREDENTIALS = "Invalid credentials in Authorization header"  # clients compare the exact text
 
 
@@ -42,7 +48,7 @@ class Identity:
 
     account: Account | None = None
     token: Token | None = None
-    challenge: Literal["Bearer", "Basic"] = "Bearer"  # scheme in a 401; git supports Basic only
+    challenge: str = BEARER  # in a 401; git supports Basic only
 
     @property
     def viewer(self) -> Account | None:
@@ -50,17 +56,21 @@ class Identity:
         return None if self.token is None or self.token.repos else self.account
 
 
-def identify(request: "HTTPConnection", store: "StoreParts", *, basic: bool = False) -> Identity:
-    """Identify a request by its `Authorization` header: a bearer token, or with `basic` Basic with a token as password.
+def identify(request: "HTTPConnection", store: "StoreParts", *, challenge: str = BEARER) -> Identity:
+    """Identify a request by its `Authorization` header: a bearer token, or Basic with a token as password.
+
+    Args:
+        request: The request.
+        store: Store with the tokens.
+        challenge: Challenge in a 401; `BASIC` or `OPERATOR` if Basic credentials are accepted.
 
     Raises:
         HubHTTPError: 401 for malformed, unknown, expired or revoked credentials, even if the route needs none.
     """
-    challenge: Literal["Bearer", "Basic"] = "Basic" if basic else "Bearer"
     headers = request.headers.getlist("authorization")
     if not headers:
         return Identity(challenge=challenge)
-    secret = _secret(headers[0], basic=basic) if len(headers) == 1 else None
+    secret = _secret(headers[0], basic=challenge != BEARER) if len(headers) == 1 else None
     found = store.tokens.find(secret) if secret else None
     if found is None:
         raise unauthorised(BAD_CREDENTIALS, challenge)
@@ -85,11 +95,12 @@ def authorise(
     """
     if permission in ("public", "signed"):
         return
-    if permission == "account" or target is None:
+    if permission == "operator":
+        _authorise_operator(identity)
+    elif permission == "account" or target is None:
         if identity.account is None:
             raise unauthorised("Sign in first: this needs a token", identity.challenge)
-        return
-    if isinstance(target, str):
+    elif isinstance(target, str):
         _authorise_namespace(store, identity, permission, target)
     else:
         _authorise_repo(store, identity, permission, target)
@@ -112,9 +123,16 @@ def absent(identity: Identity) -> HubHTTPError:
     return unauthorised(error.message, identity.challenge, code=error.code)
 
 
-def unauthorised(message: str, challenge: str = "Bearer", *, code: str | None = None) -> HubHTTPError:
+def unauthorised(message: str, challenge: str = BEARER, *, code: str | None = None) -> HubHTTPError:
     """Return a 401 with a challenge; without one git does not prompt for a password."""
-    return HubHTTPError(401, message, code=code, headers={"WWW-Authenticate": f'{challenge} realm="seqhub"'})
+    return HubHTTPError(401, message, code=code, headers={"WWW-Authenticate": challenge})
+
+
+def _authorise_operator(identity: Identity) -> None:
+    if identity.account is None or identity.token is None:
+        raise unauthorised("Sign in first: any name, and a token of role admin as the password", identity.challenge)
+    if identity.token.role != "admin" or identity.token.repos:
+        raise HubHTTPError(403, "This page needs a token of role admin that is not restricted to repositories")
 
 
 def _authorise_repo(store: "StoreParts", identity: Identity, permission: Permission, repo: Repo) -> None:

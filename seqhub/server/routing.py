@@ -17,7 +17,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from seqhub.server.auth import Permission
+from seqhub.server.auth import BASIC, BEARER, OPERATOR, Permission
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.limits import JSON_LIMIT
 from seqhub.server.request import RequestContext
@@ -45,7 +45,7 @@ class Route:
         body_limit: Maximum size of the body in bytes; a larger body raises 413.
         work: Pool of workers; None for `light` if the method is GET, and for `write` otherwise.
         takes_dataset: Whether the repository is the query parameter `dataset`, as in the dataset viewer.
-        takes_basic: Whether Basic credentials are accepted, which git sends.
+        takes_basic: Whether Basic credentials are accepted, which git sends, and browsers with `operator`.
         is_page: Whether the response is a web page; the route exists for clients that accept HTML only.
     """
 
@@ -60,6 +60,11 @@ class Route:
     takes_dataset: bool = False
     takes_basic: bool = False
     is_page: bool = False
+
+    @property
+    def challenge(self) -> str:
+        """Challenge in a 401, by which clients choose the scheme of their credentials."""
+        return OPERATOR if self.permission == "operator" else BASIC if self.takes_basic else BEARER
 
     @property
     def pool(self) -> Work:

@@ -22,6 +22,7 @@ from seqhub.server.app import create_app
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.metrics import Metrics
 from seqhub.server.middleware import Guard, access_log, is_loopback
+from seqhub.server.pages.warm import warm
 from seqhub.server.protocol import limited_protocol
 from seqhub.server.settings import Settings
 from seqhub.server.store import Store
@@ -165,7 +166,7 @@ def wrapped_app(store: Store, settings: Settings) -> "Iterator[ASGIApp]":
 
 
 class Server(uvicorn.Server):
-    """uvicorn server that reports its start and stops quietly on a signal."""
+    """uvicorn server that reports its start, then prepares for the first pages, and stops quietly on a signal."""
 
     def __init__(self, settings: Settings, app: "ASGIApp", when_started: Callable[[], None] | None = None) -> None:
         super().__init__(
@@ -187,9 +188,10 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self.start_finished.set()
         if self._when_started is not None:
             self._when_started()
+        threading.Thread(target=warm, name="seqhub-warm", daemon=True).start()
+        self.start_finished.set()
 
     def run_to_end(self, sockets: list[socket.socket]) -> None:
         try:

@@ -8,12 +8,13 @@ reads: values that cannot be written into a response become null, so that the re
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 DEPTH = 32  # clients nest at most 4 levels; the parser of Python is recursive
 _DIGITS = 309  # of an integer; longer ones exceed the range of a double
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SPACE = re.compile("[ \t\n\r]*")
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -53,6 +54,50 @@ def parse_content(raw: bytes) -> Any:
     return _without_surrogates(value) if _ESCAPED_SURROGATE.search(raw) else value
 
 
+def parse_fields(raw: bytes, names: Collection[str]) -> dict[str, Any]:
+    r"""Parse some fields of a JSON object; what follows the last of them is not read.
+
+    Values are as in `parse_content`, with U+FFFD for bytes that are not UTF-8. The text may be the beginning of a file,
+    if it has these fields.
+
+    Raises:
+        ValueError: The text up to the last of these fields is not that of a JSON object, or is nested too deep.
+
+    >>> parse_fields(b'{"a": 1, "b": [NaN], "c": [1, 2', {"a", "b"})
+    {'a': 1, 'b': [None]}
+    """
+    try:
+        found = _first_fields(raw.decode("utf-8", "replace"), names)
+        return _without_surrogates(found) if _ESCAPED_SURROGATE.search(raw) else found
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _first_fields(text: str, names: Collection[str]) -> dict[str, Any]:
+    decoder = json.JSONDecoder(parse_constant=lambda name: None, parse_float=_finite_or_none, parse_int=_short_or_none)
+    found: dict[str, Any] = {}
+    at = _after_space(text, 0)
+    if not text.startswith("{", at):
+        raise ValueError("it is not a JSON object")
+    at = _after_space(text, at + 1)
+    while len(found) < len(names) and not text.startswith("}", at):
+        name, at = decoder.raw_decode(text, at)
+        at = _after_space(text, at)
+        if not isinstance(name, str) or not text.startswith(":", at):
+            raise ValueError(f"it has no name of a field at character {at}")
+        value, at = decoder.raw_decode(text, _after_space(text, at + 1))
+        if name in names:
+            found[name] = value
+        at = _after_space(text, at)
+        if text.startswith(",", at):
+            at = _after_space(text, at + 1)
+        elif not text.startswith("}", at):
+            raise ValueError(
+                f"it ends after the field {name[:40]!r}" if at == len(text) else f"it has no comma at character {at}"
+            )
+    return found
+
+
 def depth(raw: bytes) -> int:
     """Return the maximum nesting depth of brackets outside strings."""
     deepest = level = 0
@@ -90,6 +135,12 @@ def _load(
         )
     except RecursionError:
         raise ValueError("nested too deep") from None
+
+
+def _after_space(text: str, at: int) -> int:
+    """Return the place of the next character that is not white space."""
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
 
 
 def _strict_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from seqhub.server.routing import Route
 from seqhub.server.types import Commit, Entry
 
 TREE_PAGE: Final = 100
+FILTERED: Final = 10  # entries; a filter by name is shown for a folder with more
+MAX_NAME: Final = 200  # characters
 MAX_REFS: Final = 100  # in the list of branches and tags
 TEXT_BYTES: Final = 40_000  # of a text on one page
 CODE_BYTES: Final = 20_000  # of a text with colours
@@ -32,19 +34,24 @@ _MARKDOWN: Final = frozenset({".md", ".markdown"})
 def tree(context: RequestContext) -> Response:
     """Show a folder."""
     revision, folder = context.params["revision"], context.params.get("path", "").strip("/")
-    commit = context.commit()
+    commit, query = context.commit(), context.request.query_params
+    named = (query.get("name") or "").strip()[:MAX_NAME]
+    if named:
+        context.require_heavy_worker()  # it may read thousands of entries
     entries, after = context.store.revisions.tree(
         context.repo,
         commit,
         folder,
         recursive=False,
         with_last_commit=True,
-        after=context.request.query_params.get("cursor"),
+        named=named,
+        after=query.get("cursor"),
         limit=TREE_PAGE,
     )
     values = repository_values(context, "files", revision)
     here = file_url(context.repo, "tree", revision, folder)
-    has_card = values["may_read"] and bool(folder) and not context.request.query_params.get("cursor")
+    is_first = not query.get("cursor")
+    has_card = values["may_read"] and bool(folder) and is_first and not named
     return page(
         context,
         "tree.html",
@@ -52,8 +59,11 @@ def tree(context: RequestContext) -> Response:
         **revision_values(context, "tree", folder),
         commit=commit,
         folder=folder,
+        named=named,
+        has_filter=bool(named) or not is_first or len(entries) > FILTERED,
+        here=here,
         entries=[(entry, PurePosixPath(entry.path).name, scan_of(context, entry)) for entry in entries],
-        next_url=None if after is None else with_query(here, cursor=after),
+        next_url=None if after is None else with_query(here, name=named, cursor=after),
         card=rendered_card(context, commit, revision, folder) if has_card else None,
     )
 

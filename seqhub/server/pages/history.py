@@ -32,17 +32,21 @@ class FileDiff:
 
 
 def commits(context: RequestContext) -> Response:
-    """Show a page of the history, newest commit first."""
-    revision = context.params["revision"]
-    found, after, total = context.store.revisions.log(
-        context.repo, revision, after=context.request.query_params.get("cursor"), limit=PAGE
-    )
-    here = file_url(context.repo, "commits", revision)
+    """Show a page of the history, newest commit first; of one file or folder, if the URL has its path."""
+    revision, path = context.params["revision"], context.params.get("path", "").strip("/")
+    after, revisions = context.request.query_params.get("cursor"), context.store.revisions
+    total = None
+    if path:
+        found, after = revisions.log_of_path(context.repo, revision, path, after=after, limit=PAGE)
+    else:
+        found, after, total = revisions.log(context.repo, revision, after=after, limit=PAGE)
+    here = file_url(context.repo, "commits", revision, path)
     return page(
         context,
         "commits.html",
         **repository_values(context, "history", revision),
-        commits=found,
+        path=path,
+        commits=[(each, not path or revisions.entry(context.repo, each, path) is not None) for each in found],
         total=total,
         compare_url=f"{repo_url(context.repo)}/compare",
         next_url=None if after is None else with_query(here, cursor=after),
@@ -132,6 +136,7 @@ def _summary(changed: Changes) -> str:
 _REPO = "/{prefix}{repo}"
 routes = [
     Route("GET", f"{_REPO}/commits/{{revision}}", "info", commits, "page: history", is_page=True),
+    Route("GET", f"{_REPO}/commits/{{revision}}/{{path*}}", "info", commits, "page: history of a file", is_page=True),
     Route("GET", f"{_REPO}/commit/{{revision}}", "read", commit, "page: a commit with its diff", is_page=True),
     Route("GET", f"{_REPO}/compare", "read", compare, "page: comparison of two revisions", is_page=True),
 ]

@@ -1,23 +1,19 @@
 """Page of the leaderboard of a dataset: results that cards of models claim."""
 
-import json
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from seqhub.server.auth import may
 from seqhub.server.errors import HubHTTPError
-from seqhub.server.pages import run_files, weights
 from seqhub.server.pages.links import repo_url, with_query
+from seqhub.server.pages.model_record import ModelRecord, read_record
 from seqhub.server.pages.repository import repository_values
-from seqhub.server.pages.run_files import RunFiles
 from seqhub.server.pages.templating import page
 from seqhub.server.request import RequestContext
 from seqhub.server.routing import Route
 from seqhub.server.store.results import SORTS, Entry, Group
-from seqhub.server.types import DEFAULT_BRANCH, Repo
 
 PAGE: Final = 50
 MAX_GROUPS: Final = 60
@@ -38,8 +34,8 @@ class Row:
 
     entry: Entry
     model_url: str
-    seed: str
-    parameters: int | None
+    record: ModelRecord
+    is_recorded: bool  # the record of the model states the result, for the files of the repository
 
 
 def leaderboard(context: RequestContext) -> Response:
@@ -84,12 +80,13 @@ def leaderboard(context: RequestContext) -> Response:
         turned = ("asc" if order == "desc" else "desc") if is_current else first
         direction = ("descending" if order == "desc" else "ascending") if is_current else None
         heads.append((title, url(sort=name, order=turned), direction, name == "value"))
-    facts: dict[int, tuple[str, int | None]] = {}
+    records: dict[int, ModelRecord] = {}
     rows = []
     for entry in entries[:PAGE]:
-        if entry.model.id not in facts:
-            facts[entry.model.id] = _facts(context, entry.model)
-        rows.append(Row(entry, repo_url(entry.model), *facts[entry.model.id]))
+        if entry.model.id not in records:
+            records[entry.model.id] = read_record(context, entry.model)
+        record = records[entry.model.id]
+        rows.append(Row(entry, repo_url(entry.model), record, is_recorded=record.states(repo, entry)))
     return page(
         context,
         "leaderboard.html",
@@ -118,30 +115,6 @@ def _starts_descending(sort: str, group: Group | None) -> bool:
 
 def _with_values(path: str, values: dict[str, str]) -> str:
     return f"{path}?{urlencode(values)}"
-
-
-def _facts(context: RequestContext, model: Repo) -> tuple[str, int | None]:
-    """Return the seed of the training run of a model, and its number of parameters, as far as the client may read."""
-    if not may(context.store, context.identity, "read", model):
-        return "", None
-    there = replace(context, found_repo=model)
-    commit = context.store.revisions.resolve(model, DEFAULT_BRANCH)
-    names = ["run.json", weights.WEIGHTS]
-    entries = {entry.path: entry for entry in context.store.revisions.entries(model, commit, names)}
-    record = entries.get("run.json")
-
-    def computed() -> str:
-        context.require_heavy_worker()
-        facts = run_files.read_facts(there, commit, RunFiles("", record=record))
-        parameters = facts.parameters
-        if parameters is None and weights.WEIGHTS in entries:
-            found = weights.summary(there, commit)
-            parameters = found.parameters if found else None
-        return json.dumps([facts.seed, parameters])
-
-    contents = tuple(entry.lfs.sha256 if entry.lfs else entry.oid for entry in entries.values())
-    found: list[Any] = json.loads(context.rendered.get(("facts", contents), computed)) if entries else ["", None]
-    return found[0], found[1]
 
 
 routes = [

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from seqhub.server.pages import families, run_files
+from seqhub.server.pages import bench_file, families, run_files
 from seqhub.server.pages.links import repo_url, segment
 from seqhub.server.request import RequestContext
 from seqhub.server.types import REPO_TYPES, Commit, Repo, RepoType
@@ -41,6 +41,7 @@ TABS: tuple[Tab, ...] = (
     Tab("leaderboard", "Leaderboard", "/-/leaderboard", ("dataset",)),
     Tab("explorer", "Explorer", "/-/explorer/{revision}", ("model",), families.is_known),
     Tab("runs", "Runs", "/-/runs/{revision}", is_shown=run_files.has_runs),
+    Tab("bench", "Benchmark", "/-/bench/{revision}", is_shown=bench_file.has_bench),
 )
 
 

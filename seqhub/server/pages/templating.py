@@ -22,7 +22,7 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_TITLES = {401: "Not found", 403: "Not allowed", 404: "Not found", 410: "Deleted", 429: "Too many requests"}
+_TITLES = {401: "Not signed in", 403: "Not allowed", 404: "Not found", 410: "Deleted", 429: "Too many requests"}
 _MIN_COMPRESSED = 512  # bytes
 
 
@@ -41,9 +41,11 @@ def page(context: RequestContext, template: str, *, status: int = 200, **values:
 
 def error_page(error: HubHTTPError, request: Request, headers: dict[str, str]) -> Response:
     """Return the page of an error, with the headers of its JSON response."""
-    title = _TITLES.get(error.status, "Error" if error.status < 500 else "The Hub cannot answer")
+    is_hidden = error.code in ("RepoNotFound", "GatedRepo")  # also with a 401
+    status = 404 if is_hidden and error.status == 401 else error.status
+    title = _TITLES.get(status, "Error" if status < 500 else "The Hub cannot answer")
     message = error.message.encode(errors="replace").decode()
-    values = {"status": error.status, "title": title, "message": message, "is_missing": error.status in (401, 404)}
+    values = {"status": error.status, "title": title, "message": message, "is_missing": status == 404}
     response = _response(request, error.status, "error.html", values)
     response.headers.update(headers)
     return response
@@ -84,6 +86,7 @@ def environment() -> Environment:
         "size": size,
         "number": number,
         "day": day,
+        "minute": minute,
         "moment": moment,
         "path": path_in_url,
         "part": segment,
@@ -123,6 +126,15 @@ def day(date: datetime) -> str:
     """
     date = date.astimezone(UTC)
     return f"{date.day} {date:%b %Y}"
+
+
+def minute(date: datetime) -> str:
+    """Return the day and minute of a time, in UTC.
+
+    >>> minute(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    '2 Jan 2026, 03:04 UTC'
+    """
+    return f"{day(date)}, {date.astimezone(UTC):%H:%M} UTC"
 
 
 def moment(date: datetime) -> str:

@@ -18,6 +18,7 @@ from seqhub.server.store.likes import Likes
 from seqhub.server.store.limits import Limits
 from seqhub.server.store.listing import Listing
 from seqhub.server.store.maintenance import Maintenance
+from seqhub.server.store.overview import Overview
 from seqhub.server.store.private import DATABASE
 from seqhub.server.store.refs import Refs
 from seqhub.server.store.repos import Repos
@@ -44,7 +45,7 @@ class StoreParts:
         blobs, scans: Large files; results of scans for pickles.
         results: Results of models on datasets.
         discussions, likes, access_requests: Discussions and pull requests; likes; access to gated repositories.
-        maintenance: Checks, garbage collection, backups.
+        maintenance, overview: Checks, garbage collection, backups; sizes and use by account.
     """
 
     def __init__(self, context: StoreContext) -> None:
@@ -111,6 +112,10 @@ class StoreParts:
     @cached_property
     def maintenance(self) -> Maintenance:
         return Maintenance(self._context)
+
+    @cached_property
+    def overview(self) -> Overview:
+        return Overview(self._context)
 
     @cached_property
     def _commit_writer(self) -> CommitWriter:

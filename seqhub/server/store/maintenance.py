@@ -4,7 +4,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,7 @@ from seqhub.server.store.blobs import sync_folder
 from seqhub.server.store.counting import repair_counters
 from seqhub.server.store.database import require_writable, storage_errors
 from seqhub.server.store.fsck import check
+from seqhub.server.store.overview import Task, record
 from seqhub.server.store.private import DATABASE
 from seqhub.server.store.unfinished import finish
 
@@ -68,6 +69,7 @@ class Maintenance(StorePart):
             ):  # the check must also work on a full disk
                 connection.execute("DELETE FROM damaged")
                 connection.executemany("INSERT INTO damaged VALUES (?)", [(content,) for content in damaged])
+        self._record("fsck", {"problems": len(problems)})
         return problems
 
     def gc(self, grace_seconds: float = 86_400) -> dict[str, int]:
@@ -122,6 +124,7 @@ class Maintenance(StorePart):
             counts["bytes"] += size
         if counts["blobs"] or counts["files"]:
             self.renew_instance()
+        self._record("gc", counts)
         return counts
 
     def backup(self, target: Path) -> None:
@@ -153,6 +156,12 @@ class Maintenance(StorePart):
                 ) from error
             finally:
                 shutil.rmtree(part, ignore_errors=True)
+        self._record("backup", {"blobs": len(names)})
+
+    def _record(self, task: Task, results: Mapping[str, int]) -> None:
+        """Store that a task was run, except on a disk that is full or read-only: the task itself has succeeded."""
+        with suppress(HubHTTPError), self.database.transaction() as connection:
+            record(connection, task, results)
 
 
 def restore(source: Path, root: Path) -> None:

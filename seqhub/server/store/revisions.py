@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from seqhub.server import git
 from seqhub.server.errors import HubHTTPError, entry_not_found, revision_not_found
@@ -18,6 +19,7 @@ from seqhub.server.types import DEFAULT_BRANCH, Commit, Entry, Lfs, Repo
 
 _COMMIT = "SELECT oid, parent, author, title, message, date FROM commits"
 _PAGE_CHARACTERS = 2**20  # maximum length of all messages on a page of the history
+_SCANNED = 20_000  # entries of a folder that are read for a page of those with a name
 BRANCH, TAG = "refs/heads/", "refs/tags/"
 
 
@@ -48,22 +50,24 @@ class Revisions(StorePart):
         """Return a page of the history, newest first, the cursor of the next page, and the total number of commits."""
         with self.database.reading() as connection:
             head = point_of(connection, find_commit(connection, repo.id, revision))
-            last = _cursor(after) if after is not None else head.seq
-            found: list[Commit] = []
-            size = 0
-            for line, seq in index.history_chain(connection, head):
-                query = _COMMIT + " WHERE line = ? AND seq <= ? ORDER BY seq DESC LIMIT ?"
-                values = (line, min(seq, last), limit + 1 - len(found))
-                for row in connection.execute(query, values):
-                    found.append(to_commit(row))
-                    size += len(found[-1].message)
-                    if size > _PAGE_CHARACTERS and len(found) > 1:
-                        limit = min(limit, len(found) - 1)  # the rest is on the next page
-                        break
-                if len(found) > limit:
-                    break
-        more = len(found) > limit
-        return found[:limit], str(last - limit) if more else None, head.seq + 1
+            found, cursor = _page_of_log(connection, head, after, limit)
+        return [commit for _, commit in found], cursor, head.seq + 1
+
+    def log_of_path(
+        self, repo: Repo, revision: str, path: str, *, after: str | None = None, limit: int = 50
+    ) -> tuple[list[Commit], str | None]:
+        """Return a page of the commits that changed a file or folder, newest first, and the cursor of the next page.
+
+        Raises:
+            HubHTTPError: 404 EntryNotFound if no commit of the revision has the path.
+        """
+        known = next(_possible([path]), None)
+        with self.database.reading() as connection:
+            head = point_of(connection, find_commit(connection, repo.id, revision))
+            found, cursor = _page_of_log(connection, head, after, limit, known) if known else ([], None)
+        if not found and after is None:
+            raise entry_not_found(path[:200], revision[:200])
+        return [commit for _, commit in found], cursor
 
     def entry(self, repo: Repo, commit: Commit, path: str) -> Entry | None:
         """Return the file or folder at a path of a commit; None if it does not exist or the path is not valid."""
@@ -87,10 +91,22 @@ class Revisions(StorePart):
         *,
         recursive: bool,
         with_last_commit: bool = False,
+        named: str = "",
         after: str | None = None,
         limit: int = 1000,
     ) -> tuple[list[Entry], str | None]:
         """Return a page of a folder ("" for the root), sorted by path, and the cursor of the next page.
+
+        Args:
+            repo: The repository.
+            commit: The commit.
+            folder: Path of the folder.
+            recursive: Whether to list folders below it, too.
+            with_last_commit: Whether to find the commit that changed each entry last.
+            named: Text that the last part of a path contains, in any case. At most `_SCANNED` entries are read for a
+                page, which may then be short.
+            after: Cursor; None for the first page.
+            limit: Maximum number of entries.
 
         Raises:
             HubHTTPError: 404 EntryNotFound if the folder does not exist.
@@ -104,9 +120,8 @@ class Revisions(StorePart):
                 if found is None or found.kind != index.FOLDER:
                     raise entry_not_found(folder, commit.oid)
             listing = (index.below if recursive else index.children)(connection, chain, folder, after)
-            rows = list(islice(listing, limit + 1))
-            page = list(_entries(connection, rows[:limit], with_last_commit))
-            return page, page[-1].path if len(rows) > limit else None
+            rows, cursor = _named_rows(listing, named, limit) if named else _page_of_rows(listing, limit)
+            return list(_entries(connection, rows, with_last_commit)), cursor
 
     def content(self, repo: Repo, commit: Commit, entry: Entry) -> bytes | Path:
         """Return the content of a file: bytes if it is short, a path if it is long.
@@ -142,6 +157,57 @@ class Revisions(StorePart):
             before = chain_of(connection, repo, old) if old else None
             found = difference(connection, before, chain_of(connection, repo, new))
             return {path: (_entry(a, None), _entry(b, None)) for path, (a, b) in sorted(found.items())}
+
+
+def _page_of_rows(listing: Iterable[Row], limit: int) -> tuple[list[Row], str | None]:
+    """Return a page of rows, and the cursor of the next page."""
+    rows = list(islice(listing, limit + 1))
+    return rows[:limit], rows[limit - 1].path if len(rows) > limit else None
+
+
+def _named_rows(listing: Iterable[Row], named: str, limit: int) -> tuple[list[Row], str | None]:
+    """Return a page of the rows whose name contains a text, and the cursor of the next page."""
+    wanted = named.casefold()
+    found: list[Row] = []
+    for number, row in enumerate(listing, 1):
+        if wanted in row.path.rpartition("/")[2].casefold():
+            found.append(row)
+        if len(found) == limit or number == _SCANNED:
+            return found, row.path
+    return found, None
+
+
+def _page_of_log(
+    connection: sqlite3.Connection, head: Point, after: str | None, limit: int, path: str | None = None
+) -> tuple[list[tuple[int, Commit]], str | None]:
+    """Return a page of the history with the number of each commit, and the cursor of the next page.
+
+    Args:
+        connection: Connection to the database.
+        head: Position of the newest commit.
+        after: Cursor; None for the first page.
+        limit: Maximum number of commits.
+        path: Path that the commits have changed; None for all commits.
+    """
+    last = _cursor(after) if after is not None else head.seq
+    # A line that does not inherit its index begins with rows of earlier commits, which are their targets.
+    changed = """AND (id IN (SELECT target FROM files WHERE line = :line AND path = :path)
+        OR seq IN (SELECT removed FROM files WHERE line = :line AND path = :path))"""
+    query = f"""SELECT seq, {_COMMIT.removeprefix("SELECT ")} WHERE line = :line AND seq <= :last
+        {changed if path else ""} ORDER BY seq DESC LIMIT :limit"""
+    found: list[tuple[int, Commit]] = []
+    size = 0
+    for line, seq in index.history_chain(connection, head):
+        values = {"line": line, "last": min(seq, last), "limit": limit + 1 - len(found), "path": path}
+        for number, *row in connection.execute(query, values):
+            found.append((number, to_commit(row)))
+            size += len(found[-1][1].message)
+            if size > _PAGE_CHARACTERS and len(found) > 1:
+                limit = min(limit, len(found) - 1)  # the rest is on the next page
+                break
+        if len(found) > limit:
+            break
+    return found[:limit], str(found[limit][0]) if len(found) > limit else None
 
 
 def find_commit(connection: sqlite3.Connection, repo: int, revision: str) -> int:
@@ -181,7 +247,7 @@ def chain_of(connection: sqlite3.Connection, repo: Repo, commit: Commit) -> Chai
     return index.index_chain(connection, Point(*row))
 
 
-def to_commit(row: tuple[bytes, bytes | None, str, str, str, int]) -> Commit:
+def to_commit(row: Sequence[Any]) -> Commit:
     oid, parent, author, title, message, date = row
     return Commit(
         oid.hex(), parent.hex() if parent else None, author, title, message, datetime.fromtimestamp(date, UTC)

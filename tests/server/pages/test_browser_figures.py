@@ -1,4 +1,4 @@
-"""Explorer, runs and leaderboard in Chromium; skipped and run as `test_browser`."""
+"""Explorer, runs, benchmark and leaderboard in Chromium; skipped and run as `test_browser`."""
 
 import json
 from collections.abc import Iterator
@@ -10,8 +10,10 @@ import torch
 
 from seqhub.models import hs97, recurrent
 from seqhub.models.tokenizer import symbol_tokenizer
+from seqhub.server.pages import operator
 from seqhub.server.serve import Running, running
 from tests.server.pages import test_browser
+from tests.server.pages.test_bench import record
 from tests.server.pages.test_browser import AXE, SCREENSHOTS, VARIANTS, browser, opened
 from tests.server.pages.test_leaderboard import card
 from tests.server.pages.test_runs import history
@@ -24,6 +26,9 @@ PAGES = {
     "explorer-hs97": "/ada/hs97/-/explorer/main",
     "runs": "/ada/lstm/-/runs/main",
     "runs-log": "/ada/lstm/-/runs/main?log=1&x=seconds&metric=loss",
+    "bench": "/datasets/ada/results/-/bench/main",
+    "bench-task": "/datasets/ada/results/-/bench/main?on=x2&sort=ms&task=copying%2Flen40",
+    "operator": operator.PATH,
     "leaderboard": "/datasets/ada/rows/-/leaderboard",
     "leaderboard-all": "/datasets/ada/rows/-/leaderboard?show=all&sort=model",
 }
@@ -55,13 +60,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         files = files_of(tmp_path_factory.mktemp("hs97"), blocks)
         hub.make("ada/hs97", **files, **{"README.md": card(0.75, dataset="ada/rows")})
         hub.make("ada/rows", "dataset")
+        hub.make("ada/results", "dataset", **{"bench.json": record().text().encode()})
         yield started
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", PAGES)
 def test_page(server: Running, browser: Any, name: str, variant: str) -> None:
-    with opened(browser, server.url + PAGES[name], **VARIANTS[variant]) as found:
+    options = VARIANTS[variant]
+    if name == "operator":
+        options = options | {"http_credentials": {"username": "any", "password": server.token("ada", "admin")}}
+    with opened(browser, server.url + PAGES[name], **options) as found:
         page = found.page
         if name.startswith("explorer"):
             page.wait_for_selector("canvas")
@@ -78,6 +87,19 @@ def test_page(server: Running, browser: Any, name: str, variant: str) -> None:
             result = page.evaluate("tags => axe.run({runOnly: {type: 'tag', values: tags}})", tags)
             problems = [(item["id"], [node["html"][:200] for node in item["nodes"]]) for item in result["violations"]]
             assert problems == []
+
+
+def test_a_browser_sends_the_token_of_the_operator_to_his_page_only(server: Running, browser: Any) -> None:
+    credentials = {"username": "any", "password": server.token("ada", "admin")}
+    with opened(browser, server.url + operator.PATH, http_credentials=credentials) as found:
+        assert found.page.get_by_role("heading", name="State of this Hub").is_visible()
+        sent: list[Any] = []
+        found.page.on("request", lambda request: sent.append(request))  # the library stores attributes on it
+        for path in ("/", "/ada/lstm", "/-/operator/?page=2"):
+            assert found.page.goto(server.url + path).status == 200
+        with_token = {request.url for request in sent if "authorization" in request.all_headers()}
+        assert with_token == {f"{server.url}/-/operator/?page=2"}
+        assert len(sent) > 5
 
 
 def test_the_explorer_follows_its_controls(server: Running, browser: Any) -> None:

@@ -1,5 +1,6 @@
 """Leaderboard of a dataset: the page, the client's call, the table behind both, and who sees which model."""
 
+import hashlib
 import json
 import re
 import sqlite3
@@ -15,7 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from seqhub.server.serve import running
 from seqhub.server.store import Store, migrations
-from seqhub.server.types import AddSmall, Delete, Repo
+from seqhub.server.types import AddLarge, AddSmall, Delete, Repo
 from tests.server.pages.conftest import html, safetensors
 from tests.server.pages.test_security import MARKS, assert_harmless
 from tests.server.routes.conftest import Hub
@@ -161,6 +162,83 @@ def test_results_of_a_pull_request_count_when_it_is_merged(hub: Hub, board: dict
     number = done.json()["pullRequestUrl"].rpartition("/")[2]
     assert hub("POST", f"/api/models/ada/best/discussions/{number}/merge", "ada", json={}).status_code == 200
     assert '<td class="number-cell">0.25</td>' in html(hub, f"{PAGE}?show=all").text
+
+
+def test_a_result_that_the_record_of_the_model_states_is_marked(hub: Hub, board: dict[str, Repo]) -> None:
+    best = board["best"]
+    weights, large = safetensors({"w": [3, 5]}), b"\0" * 300_000
+    hashes = {"model.safetensors": weights, "large.bin": large, "config.json": b"{}"}
+    record: dict[str, Any] = {
+        "task": "board/hard",
+        "seed": 7,
+        "evaluation": {
+            "test": {"accuracy": 0.99, "loss": 0.1},
+            "easy/test": {"accuracy": 0.5, "loss": 10**400},
+            "x": 1,
+        },
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in hashes.items()},
+    }
+    for path, content in hashes.items():
+        put(hub, best, path, content)
+
+    def marked(record: object = record, value: object = 0.99, **changed: Any) -> bool:
+        put(hub, best, "run.json", json.dumps(record).encode())
+        put(hub, best, "README.md", card(value, **changed))
+        text = assert_harmless(html(hub, f"{PAGE}?show=all"))
+        rows = [row for row in re.findall(r"<tr><td.*?</tr>", text, re.DOTALL) if "/ada/best" in row]
+        assert len(rows) == 1
+        assert ("lists the files of the repository" in text) == ("recorded" in rows[0])
+        return "recorded" in rows[0]
+
+    assert marked()
+    assert marked(value=0.1, metric="loss")
+    assert not marked(value=0.98)
+    assert not marked(metric="f1")
+    assert not marked(record | {"task": "other/hard"})
+    assert not marked(record | {"task": "board/easy", "evaluation": {"hard/test": {"accuracy": 0.98}}})
+    assert marked(record | {"task": "board/easy", "evaluation": {"hard/test": {"accuracy": 0.99}}})
+    for files in (
+        {},
+        None,
+        [],
+        {"config.json": record["files"]["config.json"]},
+        {"model.safetensors": 5},
+        dict.fromkeys(MARKS),
+    ):
+        assert not marked(record | {"files": files})
+    for evaluation in (None, [], {"test": 0.99}, {"test": {"accuracy": True}}, {"test": {"accuracy": "0.99"}}):
+        assert not marked(record | {"evaluation": evaluation})
+    assert not marked([])
+    assert not marked(record | {"files": record["files"] | {"absent.py": "0" * 64}})
+    assert marked()
+    for path, content in (("model.safetensors", safetensors({"w": [4]})), ("large.bin", b"\1" * 300_000)):
+        put(hub, best, path, content)
+        assert not marked(), path
+        put(hub, best, path, hashes[path])
+        assert marked(), path
+    text = html(hub, f"{PAGE}?show=all").text
+    assert text.count(">recorded<") == 2, "the others have no record"
+    hub.store.repos.update(best, gated="manual")
+    assert "recorded" not in html(hub, f"{PAGE}?show=all").text, "a visitor may not read its files"
+
+
+def test_large_files_of_a_record_are_compared_by_their_hash(hub: Hub, board: dict[str, Repo]) -> None:
+    account = hub.store.accounts.find("bob")
+    assert account is not None
+    content = safetensors({"w": [300, 500]})
+    writer = hub.store.blobs.begin()
+    writer.write(content)
+    sha256, size = writer.finish(None, None, account)
+    change = [AddLarge("model.safetensors", sha256, size)]
+    hub.store.commits.create(
+        board["good"], "main", change, expected_parent=None, author="bob", title="t", uploader=account
+    )
+    record = {"task": "board/hard", "evaluation": {"test": {"accuracy": 0.8}}, "files": {"model.safetensors": sha256}}
+    put(hub, board["good"], "run.json", json.dumps(record).encode(), author="bob")
+    assert ">recorded<" in assert_harmless(html(hub, PAGE))
+    record["files"] = {"model.safetensors": "0" * 64}
+    put(hub, board["good"], "run.json", json.dumps(record).encode(), author="bob")
+    assert ">recorded<" not in assert_harmless(html(hub, PAGE))
 
 
 def _lines(operations: list[tuple[str, dict[str, object]]]) -> str:

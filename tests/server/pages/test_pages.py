@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 
 from seqhub.server.pages import static
 from seqhub.server.pages.tabs import TABS
-from seqhub.server.types import AddLarge
+from seqhub.server.pages.templating import environment
+from seqhub.server.serve import running
+from seqhub.server.types import AddLarge, AddSmall
 from tests.server.pages.conftest import html
 from tests.server.routes.conftest import Hub
 
@@ -219,6 +222,61 @@ def test_history(hub: Hub) -> None:
     assert "no changes" in html(hub, "/ada/net/compare?from=v1&to=main").text
 
 
+def test_the_history_of_a_file(hub: Hub) -> None:
+    assert 'href="/ada/net/commits/main/model.py">History</a>' in html(hub, "/ada/net/blob/main/model.py").text
+    text = html(hub, "/ada/net/commits/main/model.py").text
+    titles = re.findall(r'class="item-name"><a [^>]*><bdi>([^<]*)</bdi>', text)
+    assert titles == ["Change the bound", "files"]
+    assert len(re.findall(r'href="/ada/net/blob/\w{40}/model.py"', text)) == 2
+    text = html(hub, "/ada/net/commits/main/a.txt").text
+    assert re.findall(r'class="item-name"><a [^>]*><bdi>([^<]*)</bdi>', text) == titles
+    assert text.count("<span>deleted</span>") == 1
+    assert "files" in html(hub, "/ada/net/commits/main/docs").text
+    for path, status in (("commits/main/absent.txt", 404), ("commits/absent/model.py", 404), ("commits/main/..", 404)):
+        assert html(hub, f"/ada/net/{path}").status_code == status
+    assert html(hub, "/ada/net/commits/main/model.py?cursor=x").status_code == 400
+    assert html(hub, "/ada/secret/commits/main/README.md").status_code == 401
+
+
+def test_the_history_of_a_file_has_pages(hub: Hub) -> None:
+    repo = hub.make("bob/often")
+    account = hub.store.accounts.find("bob")
+    assert account is not None
+    for number in range(65):
+        change = [AddSmall("often.txt" if number % 2 else "other.txt", f"{number}".encode())]
+        hub.store.commits.create(
+            repo, "main", change, expected_parent=None, author="bob", title=f"change {number}", uploader=account
+        )
+    text = html(hub, "/bob/often/commits/main/often.txt").text
+    url = re.findall(r'rel="next" href="([^"]*)"', text)[0]
+    second = html(hub, url).text
+    titles = re.findall(r"<bdi>change (\d+)</bdi>", text + second)
+    assert list(map(int, titles)) == list(range(63, 0, -2))
+    assert 'rel="next"' not in second
+    hub.store.repos.delete(repo)
+
+
+def test_a_folder_is_filtered_by_name(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = lambda text: re.findall(r"<td><a [^>]*><bdi>([^<]*)</bdi>", text)  # noqa: E731
+    text = html(hub, "/ada/net/tree/main").text
+    assert '<label for="name">Name contains</label>' in text
+    assert names(html(hub, "/ada/net/tree/main?name=ROWS").text) == ["rows.csv", "rows.jsonl"]
+    assert names(html(hub, "/ada/net/tree/main?name=oc").text) == ["docs"]
+    assert "Name contains" not in html(hub, "/ada/net/tree/main/docs").text
+    assert names(html(hub, "/ada/net/tree/main/docs?name=guide").text) == ["guide.md"]
+    nothing = html(hub, "/ada/net/tree/main?name=%3Cb%3E")
+    assert (nothing.status_code, "No name in this folder contains" in nothing.text) == (200, True)
+    assert "&lt;b&gt;" in nothing.text
+    monkeypatch.setattr("seqhub.server.pages.files.TREE_PAGE", 1)
+    first = html(hub, "/ada/net/tree/main?name=rows").text
+    url = re.findall(r'rel="next" href="([^"]*)"', first)[0].replace("&amp;", "&")
+    assert names(first) + names(html(hub, url).text) == ["rows.csv", "rows.jsonl"]
+    monkeypatch.setattr("seqhub.server.store.revisions._SCANNED", 3)
+    first = html(hub, "/ada/net/tree/main?name=rows").text
+    assert "No name among the first entries" in first
+    assert 'rel="next"' in first
+
+
 def test_a_long_text_is_shown_in_parts(hub: Hub) -> None:
     lines = [f"line {number} of a long text" for number in range(5000)]
     repo = hub.make("bob/long", **{"long.txt": "\n".join(lines).encode(), "one.txt": b"x" * 100_000})
@@ -274,6 +332,17 @@ def test_an_empty_hub_says_how_to_push_to_it(tmp_path: Path) -> None:
         assert "Push the first" in text
         assert "export HF_ENDPOINT=http://hub.lab:8080" in text
     store.close()
+
+
+def test_a_server_prepares_for_the_first_pages(tmp_path: Path) -> None:
+    environment.cache_clear()
+    with running(tmp_path):
+        for thread in threading.enumerate():
+            if thread.name == "seqhub-warm":
+                thread.join(60)
+        found = environment()
+        assert found.cache is not None
+        assert len(found.cache) == len(found.list_templates()) >= 20
 
 
 def test_static_files_are_kept_for_a_year(hub: Hub) -> None:

@@ -231,7 +231,9 @@ def test_names_of_files(hub: Hub, repo: Repo, name: str) -> None:
         "tree/main",
         "tree/main/dir",
         f"tree/main/{quote(name)}",
+        f"tree/main/dir?name={quote(name)}",
         f"blob/main/dir/{quote(name)}",
+        f"commits/main/dir/{quote(name)}",
         "commits/main",
     ):
         assert_harmless(html(hub, f"/bob/hostile/{path}"))
@@ -352,11 +354,17 @@ def test_queries(hub: Hub, mark: str) -> None:
     for path in (
         f"/models?q={given}&task={given}&license={given}&tag={given}&author={given}",
         f"/datasets?size={given}",
+        f"/ada/net/tree/main?name={given}",
     ):
         assert_harmless(html(hub, path))
     for path in (f"/models?sort={given}", f"/models?cursor={given}", f"/ada/net/commits/main?cursor={given}"):
         assert_harmless(html(hub, path), status=400)
-    for path in (f"/ada/net/tree/{given}", f"/ada/net/compare?from={given}", f"/ada/net/blob/main/{given}"):
+    for path in (
+        f"/ada/net/commits/main/{given}",
+        f"/ada/net/tree/{given}",
+        f"/ada/net/compare?from={given}",
+        f"/ada/net/blob/main/{given}",
+    ):
         assert_harmless(html(hub, path), status=404)
     assert_harmless(html(hub, f"/{given.replace('%2F', '')}/x"), status=401)
 

@@ -104,7 +104,7 @@ def test_lists_show_private_repositories_to_members_only(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("route", [r for r in TABLE if r.permission != "signed"], ids=name_of)
-def test_basic_credentials_work_on_git_routes_only(hub: Hub, route: Route) -> None:
+def test_basic_credentials_work_on_git_routes_and_the_page_of_the_operator_only(hub: Hub, route: Route) -> None:
     """Git and git-lfs support Basic credentials only; browsers send them automatically, even from other sites."""
     secret = base64.b64encode(f"ada:{hub.tokens['ada']}".encode()).decode()
     method = "POST" if route.method == "*" else route.method
@@ -112,8 +112,10 @@ def test_basic_credentials_work_on_git_routes_only(hub: Hub, route: Route) -> No
         method, path_of(route, "ada/open"), None, headers={"Authorization": f"Basic {secret}"} | headers_of(route)
     )
     is_git = "/info/refs" in route.pattern or "/git-" in route.pattern or "/info/lfs" in route.pattern
-    assert route.takes_basic is is_git
-    assert (answer.status_code != 401) is is_git
+    is_operator = route.permission == "operator"
+    assert route.takes_basic is (is_git or is_operator)
+    assert (answer.status_code != 401) is (is_git or is_operator)
+    assert not is_operator or (route.is_page and route.method == "GET" and not has_repo(route))
     bare = hub(method, path_of(route, "ada/secret"), None, headers=headers_of(route))
     if has_repo(route) and route.permission != "public":
         assert bare.headers["www-authenticate"].startswith("Basic" if is_git else "Bearer")
@@ -150,7 +152,11 @@ def test_pages_exist_for_browsers_only(hub: Hub, route: Route) -> None:
         assert answer.json()["error"] == "Sorry, this page does not exist: no route of this Hub has that path."
     answer = hub("GET", path, headers=headers_of(route))
     # A file is not a folder, and a model has no viewer.
-    assert answer.status_code == (404 if "/tree/main/a.txt" in path or "/viewer/" in path else 200)
+    is_absent = "/tree/main/a.txt" in path or "/viewer/" in path
+    if path == "/-/operator":
+        assert answer.headers["location"] == "/-/operator/"
+        return
+    assert answer.status_code == (404 if is_absent else 200)
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "Accept" in answer.headers["vary"]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import Store, index
-from seqhub.server.types import AddSmall, CopyFile, Delete, Operation
+from seqhub.server.types import AddSmall, Commit, CopyFile, Delete, Operation, Repo
 from tests.server.store.test_git import run_git
 
 PATHS = ["a", "b", "a/b", "a/c", "a/b/c", "a.b", "a-b", "a0", "d/e/f/g", "d/e"]
@@ -117,6 +117,30 @@ def check_steps(store: Store, steps: list, folder: Path) -> None:
                     break
             assert pages == direct
     assert {ref.name for ref in store.refs.of_repo(repo)} == set(branches)
+    for branch in branches:
+        check_logs_of_paths(store, repo, branch)
     assert store.maintenance.fsck() == []
     store.git.export(repo, folder / "git")
     assert "error" not in run_git(folder / "git", "fsck", "--strict")
+
+
+def check_logs_of_paths(store: Store, repo: Repo, branch: str) -> None:
+    """Compare the commits that changed each path with those in which it differs from the commit before."""
+    commits, _, _ = store.revisions.log(repo, branch, limit=1000)
+    for path in [*PATHS, "d", "d/e/f", "absent", "../a", ".gitattributes"]:
+        states = [state_of(store, repo, commit, path) for commit in commits] + [None]
+        wanted = [commit for commit, now, before in zip(commits, states, states[1:], strict=False) if now != before]
+        if not wanted:
+            with pytest.raises(HubHTTPError, match="Entry not found"):
+                store.revisions.log_of_path(repo, branch, path)
+            continue
+        found, after = store.revisions.log_of_path(repo, branch, path, limit=2)
+        while after is not None:
+            page, after = store.revisions.log_of_path(repo, branch, path, after=after, limit=2)
+            found += page
+        assert [commit.oid for commit in found] == [commit.oid for commit in wanted], (branch, path)
+
+
+def state_of(store: Store, repo: Repo, commit: Commit, path: str) -> tuple[bool, str] | None:
+    entry = store.revisions.entry(repo, commit, path)
+    return (entry.is_folder, entry.oid) if entry else None

@@ -1,0 +1,121 @@
+"""Web pages of the Hub: time to the first byte, from the cache and without it, and lists of 100 and 10,000 models.
+
+The server is `seqhub serve` in a process of its own with one connection. A page without the cache is one of a
+repository or file with contents that were not requested before. The baseline of the long list is the short one.
+"""
+
+import http.client
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from statistics import median
+
+from benchmarks.hub import serving
+from benchmarks.timing import Goal, Row
+
+ROOT = Path(__file__).parent.parent
+CARD = ROOT / "model_cards" / "qrsu-hard-lstm" / "README.md"
+CODE = ROOT / "seqhub" / "server" / "pages" / "lists.py"
+SHORT, LONG = 100, 10_000  # models of a Hub
+FRESH = 20  # requests without the cache of each page
+CACHED = 100
+GOALS: dict[str, Goal] = {"cached": ("ours", "<=", 10.0), "uncached": ("ours", "<=", 60.0)}
+HEADERS = {"Accept": "text/html", "Accept-Encoding": "gzip"}
+
+
+def run(rounds: int) -> list[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        few, many = Path(folder) / "few", Path(folder) / "many"
+        prepare(few, SHORT)
+        prepare(many, LONG)
+        with serving(few) as short, serving(many) as long:
+            lines = [closing(server.line().connection) for server in (short, long)]
+            with lines[0] as of_few, lines[1] as of_many:
+                return [*_pages(of_few, rounds), *_lists(of_few, of_many, rounds)]
+
+
+def prepare(root: Path, count: int) -> None:
+    """Create a Hub with models of the user ada, and with the repositories of the other pages."""
+    from seqhub.server.serve import Running
+    from seqhub.server.store import Store
+    from seqhub.server.types import AddSmall, Operation
+
+    store = Store(root)
+    Running("", store).token("ada")
+    ada = store.accounts.find("ada")
+    assert ada is not None
+
+    def make(name: str, *files: Operation) -> None:
+        repo = store.repos.create("model", f"ada/{name}", author="ada")
+        if files:
+            store.commits.create(repo, "main", files, expected_parent=None, author="ada", title="files", uploader=ada)
+
+    for number in range(count):
+        fields = {"license": ["mit", "apache-2.0"][number % 2], "tags": [f"tag-{number % 7}"], "library_name": "x"}
+        card = AddSmall("README.md", f"---\n{json.dumps(fields)}\n---\n".encode())
+        make(f"model-{number}", *([card] if number % 10 == 0 else []))
+    card_text, code = CARD.read_text(encoding="utf-8"), CODE.read_text(encoding="utf-8")
+    for number in range(FRESH):
+        rows = "".join(json.dumps({"sequences": 100 * n, "loss": 1 / (n + number)}) + "\n" for n in range(1, 200))
+        make(
+            f"net-{number}",
+            AddSmall("README.md", f"{card_text}\n\nNumber {number}.".encode()),
+            AddSmall("code.py", f"# {number}\n{code}".encode()),
+            AddSmall("history.jsonl", rows.encode()),
+        )
+    store.close()
+
+
+def _pages(connection: http.client.HTTPConnection, rounds: int) -> Iterator[Row]:
+    """Measure pages that were not requested before, then the same ones again."""
+    for title, path in (
+        ("home", "/"),
+        ("card of a model", "/ada/net-{}"),
+        ("file of code", "/ada/net-{}/blob/main/code.py"),
+        ("folder", "/ada/net-{}/tree/main"),
+        ("history", "/ada/net-{}/commits/main"),
+        ("commit with its diff", "/ada/net-{}/commit/main"),
+        ("curves of a run", "/ada/net-{}/-/runs/main"),
+    ):
+        paths = [path.format(number) for number in range(FRESH)]
+        if len(set(paths)) > 1:
+            yield _row(f"{title}, uncached", _wait(connection, paths, FRESH), "uncached")
+        yield _row(f"{title}, cached", _wait(connection, paths[:1], CACHED * rounds), "cached")
+
+
+def _row(case: str, waits: Sequence[float], goal: str) -> Row:
+    return Row(case=case, unit="ms", theirs=None, ours=1000 * median(waits), goal=GOALS[goal])
+
+
+def _lists(few: http.client.HTTPConnection, many: http.client.HTTPConnection, rounds: int) -> Iterator[Row]:
+    """Measure lists of the two Hubs in turn."""
+    for title, path in (
+        ("list", "/models"),
+        ("search", "/models?q=model-9"),
+        ("list of a tag", "/models?tag=tag-3"),
+        ("list by downloads", "/models?sort=downloads"),
+    ):
+        pairs = [(_first_byte(few, path), _first_byte(many, path)) for _ in range(CACHED * rounds)]
+        theirs, ours = (1000 * median(waits) for waits in zip(*pairs, strict=True))
+        case = f"{title} of 10,000 models, against 100"
+        yield Row(case=case, unit="ms", theirs=theirs, ours=ours, ratio=ours / theirs, goal=("ratio", "<=", 2.0))
+
+
+def _wait(connection: http.client.HTTPConnection, paths: Sequence[str], count: int) -> list[float]:
+    return [_first_byte(connection, paths[number % len(paths)]) for number in range(count)]
+
+
+def _first_byte(connection: http.client.HTTPConnection, path: str) -> float:
+    """Return the seconds from sending a request to the first byte of its response."""
+    started = time.perf_counter()
+    connection.request("GET", path, headers=HEADERS)
+    response = connection.getresponse()
+    response.read(1)
+    taken = time.perf_counter() - started
+    response.read()
+    if response.status != 200:
+        raise RuntimeError(f"{path}: {response.status}")
+    return taken
