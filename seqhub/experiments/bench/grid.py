@@ -32,8 +32,8 @@ RECIPE: dict[str, Any] = {
 _MORE = ("beta1", "beta2", "momentum", "initialization", "forget_bias", "chrono_max_steps")
 SOLVED = 0.99  # accuracy on test rows
 TUNING_SEED = 1_000_000  # first tuning seed; the seeds of the results are 0, 1, ...
-_VALIDATIONS = 25  # of a run
-_VALIDATION_ROWS = 512  # of each of them
+VALIDATIONS = 25  # of a run
+_VALIDATION_ROWS = 64, 512  # of each of them, at least and at most; in between, as many tokens as are trained with
 _COMMA = re.compile(r",(?![^\[]*\])")  # not within the list of an option, as in layer_types=["conv","full_attention"]
 _SAMPLE = 8_192  # rows from which the mean length is measured
 
@@ -245,9 +245,9 @@ def train_config(cell: Cell, folder: Path) -> TrainConfig:
         seed=cell.seed,
         max_sequences=batches * batch,
         epochs=batches * batch,  # enough, as each has at least one row
-        evaluate_every=max(1, batches // _VALIDATIONS) * batch,
-        evaluate_size=_VALIDATION_ROWS,
-        checkpoint_every=max(1, batches // _VALIDATIONS) * batch,
+        evaluate_every=max(1, batches // VALIDATIONS) * batch,
+        evaluate_size=validation_rows(cell.budget, task),
+        checkpoint_every=max(1, batches // VALIDATIONS) * batch,
     )
 
 
@@ -258,6 +258,12 @@ def _config(task: TaskRef, model: str, folder: Path, **settings: Any) -> TrainCo
 def _data(task: TaskRef) -> str:
     """Return the source of the training rows: a stream of new rows, or the rows of a task that has fixed ones."""
     return STREAM if Split(task).size is None else SPLITS
+
+
+def validation_rows(budget: int, task: TaskRef) -> int:
+    """Return the number of rows on which a run with this budget is validated, `VALIDATIONS` times."""
+    least, most = _VALIDATION_ROWS
+    return min(most, max(least, int(budget / VALIDATIONS / mean_length(task))))
 
 
 def mean_length(task: TaskRef) -> float:

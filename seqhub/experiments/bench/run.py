@@ -17,7 +17,16 @@ from typing import Any, NamedTuple
 from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError
 from seqhub.experiments.bench.cell import CELLS, STAGES, Cell, Stage, read_cell, read_cells
 from seqhub.experiments.bench.engines import Engine
-from seqhub.experiments.bench.grid import TUNING_SEED, Grid, Unit, mean_length, probe_cell, require_same_grid
+from seqhub.experiments.bench.grid import (
+    TUNING_SEED,
+    VALIDATIONS,
+    Grid,
+    Unit,
+    mean_length,
+    probe_cell,
+    require_same_grid,
+    validation_rows,
+)
 from seqhub.experiments.bench.page import write_page
 from seqhub.experiments.bench.summary import bench_record
 from seqhub.io import write_atomically
@@ -245,10 +254,15 @@ class _Run:
         counts = {
             stage: count - sum(map(self.is_finished, cells)) for stage, (count, cells) in self.counts(unit).items()
         }
-        evaluate = sizes["evaluate_ms_per_token"] * rows
-        run = sizes["ms_per_token"] * self._grid.budget_of(unit.task) + evaluate * mean_length(unit.task)
+        evaluate, length, budget = (
+            sizes["evaluate_ms_per_token"],
+            mean_length(unit.task),
+            self._grid.budget_of(unit.task),
+        )
+        evaluated = (VALIDATIONS * validation_rows(budget, unit.task) + rows) * length
+        run = sizes["ms_per_token"] * budget + evaluate * evaluated
         lengths = [mean_length(ref) for ref in unit.task.test_distributions.values()]
-        test = evaluate * sum(lengths) / max(1, len(lengths))
+        test = evaluate * rows * sum(lengths) / max(1, len(lengths))
         milliseconds: float = (counts["tune"] + counts["seeds"]) * run + counts["lengths"] * test
         return milliseconds / 3.6e6 / self._engine.jobs
 

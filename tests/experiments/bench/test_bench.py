@@ -18,7 +18,16 @@ from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsErro
 from seqhub.experiments.bench.cell import CELLS, RUN, Cell, key_of, read_cell, read_cells
 from seqhub.experiments.bench.engines import Engine, Processes, Submitit
 from seqhub.experiments.bench.execute import run_cell
-from seqhub.experiments.bench.grid import RECIPE, TUNING_SEED, Grid, mean_length, probe_cell, read_grid, train_config
+from seqhub.experiments.bench.grid import (
+    RECIPE,
+    TUNING_SEED,
+    Grid,
+    mean_length,
+    probe_cell,
+    read_grid,
+    train_config,
+    validation_rows,
+)
 from seqhub.experiments.bench.page import render
 from seqhub.experiments.bench.run import BenchProgress, bench, estimate
 from seqhub.experiments.bench.summary import bench_record, compared_distributions, groups
@@ -566,3 +575,12 @@ def test_an_engine_without_its_library_is_one_line(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "engine ray is not installed; pip install 'seqhub[ray]'"
+
+
+@pytest.mark.parametrize(
+    ("task", "budget", "rows"),
+    [("parity/every", 5_000_000, 512), ("flip_flop/ffl80", 1_280_000, 100), ("mqar/small", 1_000, 64)],
+)
+def test_a_validation_has_at_most_the_steps_between_two_of_them(task: str, budget: int, rows: int) -> None:
+    """Regression: 512 validation rows of 512 steps took several times as long as the training."""
+    assert validation_rows(budget, TaskRef.parse(task)) == rows
