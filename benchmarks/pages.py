@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 CARD = ROOT / "model_cards" / "qrsu-hard-lstm" / "README.md"
 CODE = ROOT / "seqhub" / "server" / "pages" / "lists.py"
 SHORT, LONG = 100, 10_000  # models of a Hub
-FRESH = 20  # requests of each uncached page
+UNSEEN = 20  # requests of each uncached page
 REPEATED = 100  # requests of each cached page in a round
 CACHED: Goal = ("ours", "<=", 10.0)
 UNCACHED: Goal = ("ours", "<=", 60.0)
@@ -59,7 +59,7 @@ def prepare(root: Path, count: int) -> None:
         card = AddSmall("README.md", f"---\n{json.dumps(fields)}\n---\n".encode())
         make(f"model-{number}", *([card] if number % 10 == 0 else []))
     card_text, code = CARD.read_text(encoding="utf-8"), CODE.read_text(encoding="utf-8")
-    for number in range(FRESH):
+    for number in range(UNSEEN):
         rows = "".join(json.dumps({"sequences": 100 * n, "loss": 1 / (n + number)}) + "\n" for n in range(1, 200))
         make(
             f"net-{number}",
@@ -81,9 +81,9 @@ def _pages(server: Server, rounds: int) -> Iterator[Row]:
         ("commit with its diff", "/ada/net-{}/commit/main"),
         ("curves of a run", "/ada/net-{}/-/runs/main"),
     ):
-        paths = [path.format(number) for number in range(FRESH)]
+        paths = [path.format(number) for number in range(UNSEEN)]
         if len(set(paths)) > 1:
-            yield _row(server, f"{title}, uncached", paths, FRESH, UNCACHED)
+            yield _row(server, f"{title}, uncached", paths, UNSEEN, UNCACHED)
         yield _row(server, f"{title}, cached", paths[:1], REPEATED * rounds, CACHED)
 
 
