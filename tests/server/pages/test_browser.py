@@ -190,7 +190,7 @@ def test_a_visitor_finds_and_uses_a_model(server: Running, browser: Any) -> None
         page.get_by_role("link", name="Files", exact=True).click()
         page.get_by_role("link", name="README.md", exact=True).click()
         assert page.get_by_role("heading", name="How to use it").is_visible()
-        page.get_by_role("link", name="History").click()
+        page.get_by_label("Repository").get_by_role("link", name="History").click()
         assert page.get_by_text("2 commits of").is_visible()
         assert found.errors == found.outside == []
 
