@@ -154,7 +154,7 @@ def draw(folder: Path, text: str | None = None, *, trust_remote_code: bool = Fal
 
     record = RunRecord.load(folder)
     task, config = record.task.definition, record.task.config
-    schema = task.schema(config)
+    schema = record.schema
     title = f"{record.task}, {record.model}" + ("" if record.seed is None else f", seed {record.seed}")
     history = read_history(folder)
     if text is not None and schema.vocabulary is None:

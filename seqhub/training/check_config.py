@@ -23,6 +23,7 @@ _FILES = {
     "lines": "a text file",
     "csv": "a table of texts and labels",
     "vectors": "a Parquet file of vectors",
+    "table": "a table of texts or series",
 }  # by format
 
 

@@ -16,16 +16,19 @@ from seqhub.data.collate import collate_batch, to_tensors
 from seqhub.data.describe import warn
 from seqhub.data.source import DataSource
 from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError, SeqhubError
+from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.metrics.classification import reaches
 from seqhub.metrics.per_example import example_accuracy, example_metrics
 from seqhub.models.predict import logistic_outputs
 from seqhub.native.transformers_kernels import use_native_scans
 from seqhub.records import RunRecord
+from seqhub.tasks.ref import FILE
 from seqhub.tasks.schema import TaskSchema
 from seqhub.training import checkpoints
 from seqhub.training.artifacts import build_record, save_run
 from seqhub.training.config import TrainConfig
+from seqhub.training.configure import configure
 from seqhub.training.dataloaders import ValidationRows, content_identity, data_source, length_of, training_loader
 from seqhub.training.folder_lock import folder_lock
 from seqhub.training.history import FILE_NAME as HISTORY
@@ -58,18 +61,25 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 def train(
-    config: TrainConfig, *, resume: bool = False, callback: Callable[[TrainerState], None] | None = None
+    config: TrainConfig | None = None,
+    *,
+    resume: bool = False,
+    callback: Callable[[TrainerState], None] | None = None,
+    **settings: Any,
 ) -> RunRecord | None:
     """Train a model, and save weights, config, tokenizer, history and record into `config.output_dir`.
+
+    A run on a file of rows is evaluated, too: `train(data="reviews.csv")`.
 
     The function is called once, or in each process of `accelerate launch` or `torchrun`. The random state and the
     number of threads of the caller are restored.
 
     Args:
-        config: Settings of the run.
+        config: Settings of the run; None for those of the recipe of a task or file, and `settings`.
         resume: Continue from the checkpoint in the folder, with exactly the same results as an uninterrupted run; start
             a new run if there is no checkpoint.
         callback: Called in the main process after every validation.
+        **settings: Without `config`: `task` or `data`, and other arguments of `configure.configure`.
 
     Returns:
         The record in the main process, None in the others.
@@ -84,6 +94,10 @@ def train(
         PeerFailedError: Another process of the run failed.
     """
     require_main_guard()
+    if config is None:
+        config = configure(**settings)
+    elif settings:
+        raise InvalidConfigError(f"{', '.join(settings)}: must be in the config, or omit the config")
     with ExitStack() as stack:
         stack.enter_context(own_accelerate_state())
         stack.enter_context(torch_threads(config.threads))
@@ -91,7 +105,10 @@ def train(
         accelerator = _accelerator(config, launch())
         config = replace(config, cpu=config.cpu or (accelerator.num_processes > 1 and accelerator.device.type == "cpu"))
         with failing_together(TrainingInterrupted):
-            return _train(config, resume, callback, accelerator, stack)
+            record = _train(config, resume, callback, accelerator, stack)
+        if record is None or config.task.name != FILE:
+            return record
+        return evaluate(config.output_dir, data=config.file, trust_remote_code=config.trust_remote_code)
 
 
 def _accelerator(config: TrainConfig, started: Launch) -> Accelerator:
