@@ -117,7 +117,7 @@ def read_rows(file: Path, task: TaskRef, given: Mapping[str, Any]) -> FileRows:
             name: getattr(extractor, name) for name in ("missing", "scale", "mean", "center", "spread")
         }
         step_shape = (extractor.num_features,)
-        inputs = _padded(_prepared(extractor, series, table, options), lengths, table)
+        inputs = _padded(prepare_series(extractor, series, table, options), lengths, table)
     schema = TaskSchema(
         vocabulary=vocabulary,
         step_shape=step_shape,
@@ -284,7 +284,7 @@ def fit_extractor(series: Series, training: NDArray[np.bool_], options: FileOpti
     return SeriesFeatureExtractor(options.missing, options.scale, mean, center, spread)
 
 
-def _prepared(
+def prepare_series(
     extractor: SeriesFeatureExtractor, series: Series, table: UserTable, options: FileOptions
 ) -> NDArray[np.float32]:
     """Return the concatenated steps for the model; errors have row, step and column."""

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -101,9 +102,30 @@ def read_table(file: Path, separator: str | None = None) -> UserTable:
         InvalidInputError: The file is missing, empty, too large, changes while it is read, or cannot be read in its
             format. The message has file and position.
     """
+    with _readable(file):
+        status = file.stat()
+        table = _read_once(file, separator, status.st_size, status.st_mtime_ns)
+    if not table.columns.num_rows:
+        raise InvalidInputError(f"{file} has no rows; need 10 or more")
+    return table
+
+
+def iterate_tables(file: Path, separator: str | None = None, rows: int = _ROWS_AT_ONCE) -> Iterator[UserTable]:
+    """Yield the rows of a file in parts, so that memory does not depend on its size.
+
+    Parts have up to `rows` rows. An .npz file and a .json file with one list are read at once. Errors are those of
+    `read_table`, except that a file without rows is allowed.
+    """
+    with _readable(file):
+        yield from _parts(file, separator, rows, 1 << 63)
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Raise InvalidInputError if a file cannot be opened, or has changed at the end."""
     try:
         before = file.stat()
-        table = _read_once(file, separator, before.st_size, before.st_mtime_ns)
+        yield
         after = file.stat()
     except IsADirectoryError:
         raise InvalidInputError(f"{file} is a folder; need a file") from None
@@ -111,13 +133,6 @@ def read_table(file: Path, separator: str | None = None) -> UserTable:
         raise InvalidInputError(f"{file} cannot be read: {error.strerror or error}") from None
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise InvalidInputError(f"{file} changed while it was read; read it again when it is complete")
-    if not table.columns.num_rows:
-        raise InvalidInputError(f"{file} has no rows; need 10 or more")
-    names = table.columns.column_names
-    repeated = next((name for name in names if names.count(name) > 1), None)
-    if repeated is not None:
-        raise InvalidInputError(f"column {repeated!r} occurs {names.count(repeated)} times in {file}; need other names")
-    return table
 
 
 @lru_cache(maxsize=1)
@@ -132,26 +147,48 @@ def forget_table() -> None:
 
 
 def _read(file: Path, separator: str | None) -> UserTable:
+    parts = list(_parts(file, separator, None, _MAX_BYTES))
+    lines = None if parts[0].lines is None else np.concatenate([part.lines for part in parts])
+    return UserTable(file, pa.concat_tables([part.columns for part in parts]), lines)
+
+
+def _parts(file: Path, separator: str | None, rows: int | None, most: int) -> Iterator[UserTable]:
+    """Yield at least one table of a file, of up to `rows` rows, None for as many as the reader of the format returns.
+
+    Texts of more than `most` bytes are an error.
+    """
+    for part in _parts_of_format(file, separator, rows, most):
+        names = part.columns.column_names
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise InvalidInputError(
+                f"column {repeated!r} occurs {names.count(repeated)} times in {file}; need other names"
+            )
+        yield part
+
+
+def _parts_of_format(file: Path, separator: str | None, rows: int | None, most: int) -> Iterator[UserTable]:
     with file.open("rb") as opened:
         first = opened.read(8)
-    if first[:4] == b"PAR1":
-        return UserTable(file, _arrow(file, "Parquet"))
-    if first.startswith(_ARROW):
-        return UserTable(file, _arrow(file, "Arrow"))
-    if first[:4] == b"PK\x03\x04":
-        return UserTable(file, _npz(file))
     suffixes = [each.lower() for each in file.suffixes]
     if suffixes and suffixes[-1] in _COMPRESSED:
         suffixes.pop()
     suffix = suffixes[-1] if suffixes else ""
-    if suffix in (".parquet", ".arrow", ".feather", ".npz"):
+    if first[:4] == b"PAR1":
+        yield from _arrow(file, "Parquet", rows)
+    elif first.startswith(_ARROW):
+        yield from _arrow(file, "Arrow", rows)
+    elif first[:4] == b"PK\x03\x04":
+        yield UserTable(file, _npz(file))
+    elif suffix in (".parquet", ".arrow", ".feather", ".npz"):
         kind = {".parquet": "Parquet", ".npz": "NumPy's .npz"}.get(suffix, "Arrow")
         raise InvalidInputError(f"{file} cannot be read as {kind}: it starts with other bytes")
-    if suffix in _JSON:
-        return _json(file, suffix)
-    if suffix in _SEPARATORS or separator is not None:
-        return _separated(file, separator or _SEPARATORS[suffix])
-    return _lines_of_text(file)
+    elif suffix in _JSON:
+        yield from _json(file, suffix, rows, most)
+    elif suffix in _SEPARATORS or separator is not None:
+        yield from _separated(file, separator or _SEPARATORS[suffix], rows or _ROWS_AT_ONCE, most)
+    else:
+        yield from _lines_of_text(file, rows or _ROWS_AT_ONCE, most)
 
 
 @contextmanager
@@ -167,8 +204,8 @@ def _open(file: Path) -> Iterator[IO[bytes]]:
             raise InvalidInputError(f"{file} cannot be decompressed: {error}") from None
 
 
-def _text_lines(file: Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file with their ends; errors have the byte, counted from 0."""
+def _text_lines(file: Path, most: int) -> Iterator[str]:
+    """Yield the lines of a UTF-8 file of up to `most` bytes with their ends; errors have the byte, counted from 0."""
     position = 0
     with _open(file) as opened:
         for raw in opened:
@@ -182,8 +219,8 @@ def _text_lines(file: Path) -> Iterator[str]:
                 where = f"byte 0x{raw[wrong]:02x} at position {position + wrong:,} of {file}"
                 raise InvalidInputError(f"{where}; need a text in UTF-8, as `iconv -t UTF-8` writes it")
             position += len(raw)
-            if position > _MAX_BYTES:
-                raise InvalidInputError(f"{file} has more than {_MAX_BYTES:,} bytes of text; need fewer")
+            if position > most:
+                raise InvalidInputError(f"{file} has more than {most:,} bytes of text; need fewer")
             yield text
 
 
@@ -197,32 +234,39 @@ def _long_fields() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _separated(file: Path, separator: str) -> UserTable:
-    chunks: list[pa.Table] = []
+def _separated(file: Path, separator: str, at_once: int, most: int) -> Iterator[UserTable]:
     lines: list[int] = []
     rows: list[list[str]] = []
-    reader = csv.reader(_text_lines(file), delimiter=separator, strict=True)
+    reader = csv.reader(_text_lines(file, most), delimiter=separator, strict=True)
+    header, number = _next_record(reader, file)
+    header = [name.strip() for name in header or ()]
+    _require_header(header, separator, file)
+    yielded = False
+    while (record := _next_record(reader, file))[0] is not None:
+        values, number = record
+        if not values:  # an empty line
+            continue
+        if len(values) != len(header):
+            raise InvalidInputError(
+                f"{len(values)} values in line {number} of {file}; the header has {len(header)} columns, separated by "
+                f"{separator!r}"
+            )
+        rows.append(values)
+        lines.append(number)
+        if len(rows) == at_once:
+            yield UserTable(file, _strings(rows, header), np.array(lines, np.int64))
+            rows, lines, yielded = [], [], True
+    if rows or not yielded:
+        yield UserTable(file, _strings(rows, header), np.array(lines, np.int64))
+
+
+def _next_record(reader: Any, file: Path) -> tuple[list[str] | None, int]:
+    """Return the next record of a CSV reader, None at the end, and the number of its last line."""
     try:
-        with _long_fields():
-            header = [name.strip() for name in next(reader, [])]
-            _require_header(header, separator, file)
-            for values in reader:
-                if not values:  # an empty line
-                    continue
-                if len(values) != len(header):
-                    raise InvalidInputError(
-                        f"{len(values)} values in line {reader.line_num} of {file}; the header has {len(header)} "
-                        f"columns, separated by {separator!r}"
-                    )
-                rows.append(values)
-                lines.append(reader.line_num)
-                if len(rows) == _ROWS_AT_ONCE:
-                    chunks.append(_strings(rows, header))
-                    rows = []
+        with _long_fields():  # not around a `yield`, which would change the limit for the consumer
+            return next(reader, None), reader.line_num
     except csv.Error as error:
         raise InvalidInputError(f"line {reader.line_num} of {file} is not valid CSV: {error}") from None
-    chunks.append(_strings(rows, header))
-    return UserTable(file, pa.concat_tables(chunks), np.array(lines, np.int64))
 
 
 def _require_header(header: list[str], separator: str, file: Path) -> None:
@@ -242,42 +286,45 @@ def _strings(rows: list[list[str]], header: list[str]) -> pa.Table:
     return pa.Table.from_arrays([pa.array(list(column), pa.large_string()) for column in columns], header)
 
 
-def _lines_of_text(file: Path) -> UserTable:
-    texts, lines = [], []
-    for number, line in enumerate(_text_lines(file), start=1):
-        if line.strip():
-            texts.append(line.rstrip("\r\n"))
-            lines.append(number)
-    return UserTable(file, pa.table({"text": pa.array(texts, pa.large_string())}), np.array(lines, np.int64))
+def _lines_of_text(file: Path, at_once: int, most: int) -> Iterator[UserTable]:
+    lines = ((number, line) for number, line in enumerate(_text_lines(file, most), start=1) if line.strip())
+    yielded = False
+    while (part := list(islice(lines, at_once))) or not yielded:
+        texts = pa.array([line.rstrip("\r\n") for _, line in part], pa.large_string())
+        yield UserTable(file, pa.table({"text": texts}), np.array([number for number, _ in part], np.int64))
+        yielded = True
 
 
-def _json(file: Path, suffix: str) -> UserTable:
-    rows: list[Any] = []
-    lines: list[int] | None = []
-    source = _text_lines(file)
-    start = next((line for line in source if line.strip()), "")
+def _json(file: Path, suffix: str, at_once: int | None, most: int) -> Iterator[UserTable]:
+    start = next((line for line in _text_lines(file, most) if line.strip()), "")
     if suffix == ".json" and start.lstrip().startswith("["):
         try:
-            rows, lines = json.loads(start + "".join(source)), None
+            rows = json.loads("".join(_text_lines(file, most)))
         except (ValueError, RecursionError) as error:
             raise InvalidInputError(f"{file} is not JSON: {error}") from None
-    else:
-        source = _text_lines(file)
-        for number, line in enumerate(source, start=1):
-            if line.strip():
-                try:
-                    rows.append(json.loads(line))
-                except (ValueError, RecursionError) as error:
-                    raise InvalidInputError(f"line {number} of {file} is not JSON: {error}") from None
-                assert lines is not None
-                lines.append(number)
+        yield _of_objects(file, rows, None)
+        return
+    lines = ((number, line) for number, line in enumerate(_text_lines(file, most), start=1) if line.strip())
+    yielded = False
+    while (part := list(islice(lines, at_once))) or not yielded:
+        rows = []
+        for number, line in part:
+            try:
+                rows.append(json.loads(line))
+            except (ValueError, RecursionError) as error:
+                raise InvalidInputError(f"line {number} of {file} is not JSON: {error}") from None
+        yield _of_objects(file, rows, np.array([number for number, _ in part], np.int64))
+        yielded = True
+
+
+def _of_objects(file: Path, rows: list[Any], lines: NDArray[np.int64] | None) -> UserTable:
     for row, each in enumerate(rows):
         if not isinstance(each, dict):
             where = f"row {row} of {file}" if lines is None else f"line {lines[row]} of {file}"
             raise InvalidInputError(f'{where} is not a JSON object, as in {{"text": ..., "label": ...}}')
     names = list(dict.fromkeys(name for each in rows for name in each))
     columns = {name: _json_column([each.get(name) for each in rows], name, file) for name in names}
-    return UserTable(file, pa.table(columns), None if lines is None else np.array(lines, np.int64))
+    return UserTable(file, pa.table(columns), lines)
 
 
 def _json_column(values: list[Any], name: str, file: Path) -> pa.Array:
@@ -295,21 +342,27 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _arrow(file: Path, kind: str) -> pa.Table:
-    """Return the table of a Parquet or Arrow file; classes of `datasets` have their names instead of numbers."""
+def _arrow(file: Path, kind: str, at_once: int | None) -> Iterator[UserTable]:
+    """Yield the rows of a Parquet or Arrow file."""
     try:
-        if kind == "Parquet":
-            table = pq.ParquetFile(file).read()  # `read_table` would add columns for folders such as label=1
-        else:
-            content = file.read_bytes()  # not memory-mapped, because the file may be replaced while it is in use
-            try:
-                table = pa.ipc.open_file(content).read_all()
-            except pa.ArrowInvalid:
-                table = pa.ipc.open_stream(content).read_all()  # the format of `datasets`
+        if kind == "Parquet":  # not `read_table`, which would add columns for folders such as label=1
+            with pq.ParquetFile(file) as opened:
+                if at_once is None or not opened.metadata.num_rows:
+                    yield UserTable(file, opened.read())
+                    return
+                for batch in opened.iter_batches(at_once):
+                    yield UserTable(file, pa.Table.from_batches([batch]))
+            return
+        content = file.read_bytes()  # not memory-mapped, because the file may be replaced while it is in use
+        try:
+            table = pa.ipc.open_file(content).read_all()
+        except pa.ArrowInvalid:
+            table = pa.ipc.open_stream(content).read_all()  # the format of `datasets`
+        for start in range(0, max(1, table.num_rows), at_once or max(1, table.num_rows)):
+            yield UserTable(file, table.slice(start, at_once))
     except (OSError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise InvalidInputError(f"{file} cannot be read as {kind}: {reason}") from None
-    return table
 
 
 def _npz(file: Path) -> pa.Table:
