@@ -1,5 +1,6 @@
 """Wording of cards that depends on the schema of a task."""
 
+import math
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from typing import Any
@@ -8,6 +9,7 @@ from seqhub.cards.rendering import count, share, span
 from seqhub.models.ids import ModelId
 from seqhub.models.reports import Conformance
 from seqhub.records import RunRecord
+from seqhub.records.class_scores import class_scores_of, macro_f1
 from seqhub.tasks.base import Task
 from seqhub.tasks.schema import StoppingRule, TaskConfig, TaskSchema
 
@@ -348,6 +350,25 @@ def counted(schema: TaskSchema, metrics: Mapping[str, Any]) -> str:
         return f"{metrics['steps']} steps of {metrics['examples']} sequences"
     within = f", right within {schema.tolerance:g}," if schema.tolerance else ""
     return f"{metrics['examples']} sequences{within}"
+
+
+def macro_is(metrics: Mapping[str, Any]) -> str:
+    """Return a sentence on the mean F1 of the classes; empty without a confusion matrix."""
+    return f" The mean F1 of the classes is {share(macro_f1(metrics['confusion']))}." if "confusion" in metrics else ""
+
+
+def precision_and_f1(confusion: Sequence[Sequence[int]], number: int) -> tuple[str, str]:
+    """Return precision and F1 of one class."""
+    scores = class_scores_of(confusion)[number]
+    return "–" if math.isnan(scores.precision) else share(scores.precision), share(scores.f1)
+
+
+def best_is(record: RunRecord) -> str:
+    """Return a sentence on the saved weights of a run with patience."""
+    if record.best is None:
+        return ""
+    loss, sequences = record.best["loss"], int(record.best["sequences"])
+    return f" The weights are those with the lowest validation loss, {loss:.4g}, after {count(sequences)} sequences."
 
 
 def unit_is(reading: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING
 from pathlib import Path
@@ -42,6 +43,7 @@ DataOption = Annotated[
 ]
 
 
+_MOST_CLASSES = 30  # in the table of classes
 _FILE = "A file of your own rows"  # panel of the help
 
 FILE_OPTIONS: dict[str, tuple[Any, str]] = {  # name -> type and help, see `data.file_kinds.FileOptions`
@@ -234,9 +236,10 @@ def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | Non
 
 
 def _summary(console: "Console", record: "RunRecord", folder: Path) -> None:
+    from seqhub.records.class_scores import class_scores_of, macro_f1
     from seqhub.records.comparison import compare_with_baselines
 
-    comparison = compare_with_baselines(record)
+    comparison, confusion = compare_with_baselines(record), None
     if comparison is None:
         rows = [
             (name, f"after {met:,} training sequences" if met else "not met") for name, met in record.criteria.items()
@@ -244,12 +247,28 @@ def _summary(console: "Console", record: "RunRecord", folder: Path) -> None:
     else:
         rows = [(f"{comparison.split} rows", comparison.metric)]
         rows += [(name, comparison.shown(name)) for name in comparison.values]
+        confusion = record.evaluation[comparison.split].get("confusion")
+        if confusion is not None:
+            rows.append(("macro F1", f"{macro_f1(confusion):.2%}"))
+    if record.best is not None:
+        at = f"after {record.best['sequences']:,.0f} training sequences"
+        rows.append(("lowest validation loss", f"{record.best['loss']:.4g}, {at}; these weights are saved"))
     rows.append(("training", f"{record.sequences_seen:,} sequences in {record.timings['train']:.1f} s"))
     rows.append(("parameters", f"{record.num_parameters:,}"))
     rows.append(("folder", str(folder)))
     console.print(grid((f"{record.task} {record.model}", f"seed {record.seed}"), rows))
     if comparison is not None:
+        names = record.schema.labels
+        if confusion is not None and len(names) <= _MOST_CLASSES:
+            heads = ("class", f"{comparison.split} rows", "recall", "precision", "F1")
+            scores = zip(names, class_scores_of(confusion), strict=True)
+            cells = [(name, f"{each.rows:,}", *(_share(value) for value in each[1:])) for name, each in scores]
+            console.print(grid(heads, cells, right=(1, 2, 3, 4)))
         console.print(comparison.sentence)
+
+
+def _share(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2%}"
 
 
 def with_settings(command: Any, without: Collection[str] = ()) -> Any:

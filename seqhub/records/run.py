@@ -93,7 +93,7 @@ class RunRecord(Record):
     """
 
     FILE_NAME = "run.json"
-    OPTIONAL = ("model_id", "sizes", "conformance")
+    OPTIONAL = ("model_id", "sizes", "conformance", "best")
     KEYS = {"task": "address"}  # noqa: RUF012  a ClassVar, as in the base class
 
     task: TaskField = TaskField()
@@ -119,6 +119,8 @@ class RunRecord(Record):
     sizes: Sizes | None = None
     conformance: Conformance | None = None
     """Result of the tests of a wrapped model before training, see `models.conformance`."""
+    best: dict[str, float] | None = None
+    """Lowest validation loss of a run with patience, and the training sequences presented until then."""
 
     @property
     def probes(self) -> list[Any]:

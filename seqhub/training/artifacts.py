@@ -77,6 +77,7 @@ def build_record(
         model_id=config.model_id,
         sizes=measure_sizes(model),
         conformance=conformance,
+        best=None if state.best_loss is None else {"loss": state.best_loss, "sequences": state.best_sequences},
     )
 
 

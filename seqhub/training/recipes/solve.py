@@ -30,7 +30,7 @@ RAMPS_TUTORIAL: Settings = {
 }
 SQUARE_TUTORIAL: Settings = {"data": "splits", "epochs": 100, "max_sequences": 12_800, "evaluate_every": 1_280}
 
-_FILE_LENGTH: Settings = {"epochs": 30, "max_sequences": 10_000_000, "stop_at": "none"}
+_FILE_LENGTH: Settings = {"epochs": 30, "max_sequences": 10_000_000, "stop_at": "none", "patience": 6}
 
 _GATED = ("gru", "lstm")
 _LATCHED_STEPS = 500  # from this length on, noise that accumulates in the state would hide the signal
@@ -227,7 +227,7 @@ def echo(config: "EchoConfig", model: str) -> Settings:
 
 
 def file_rows(config: "FileConfig", model: str) -> Settings:
-    """Return settings for rows of any kind: a moderate width and rate, and several epochs.
+    """Return settings for rows of any kind: a moderate width and rate, and epochs until the validation loss rises.
 
     Heads on whole sequences read the mean of the states of both directions, which is easier to learn from a few hundred
     rows than the last state.
