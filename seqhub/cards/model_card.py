@@ -22,6 +22,7 @@ from seqhub.tasks.splits import Split
 _CAPTIONS = {
     "curves": "Loss and accuracy against the training sequences presented",
     "states": "Hidden and cell state over one test sequence, with the class probabilities after each step",
+    "confusion": "How often each class was predicted on the test rows, as shares of each target",
     "lengths": "Test accuracy with its 95 % interval against sequence length",
 }
 _INITIALIZATIONS = {

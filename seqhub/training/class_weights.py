@@ -39,6 +39,7 @@ def class_weights(
         flat, wanted = logits.flatten(0, -2).float(), labels.flatten()
         losses = cross_entropy(flat, wanted, reduction="none", ignore_index=NO_LABEL)
         total = (losses * weights[wanted.clamp(min=0)]).sum()
-        return total / scale.arguments.get("num_items_in_batch", max(1, len(wanted)))
+        mean: Tensor = total / scale.arguments.get("num_items_in_batch", max(1, len(wanted)))
+        return mean
 
     return loss
