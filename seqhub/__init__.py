@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # for editors and type checkers
     from seqhub.data.tokenizers import get_tokenizer
     from seqhub.deployment.export import export
     from seqhub.evaluation.evaluate import evaluate
+    from seqhub.evaluation.predict import predict
     from seqhub.hub.push import push
     from seqhub.models.conv_recurrent import (
         ConvRecurrentConfig,
@@ -79,6 +80,7 @@ _MODULES = {  # public name -> module; the classes of model families are found t
     "get_tokenizer": "seqhub.data.tokenizers",
     "list_tasks": "seqhub.tasks.registry",
     "load_dataset": "seqhub.data.builder",
+    "predict": "seqhub.evaluation.predict",
     "predict_label": "seqhub.models.predict",
     "predict_logits": "seqhub.models.predict",
     "predict_proba": "seqhub.models.predict",
@@ -131,6 +133,7 @@ __all__ = [
     "get_tokenizer",
     "list_tasks",
     "load_dataset",
+    "predict",
     "predict_label",
     "predict_logits",
     "predict_proba",

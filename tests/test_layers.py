@@ -59,7 +59,7 @@ LIBRARIES = {  # that a package may import, besides the standard library and low
     "model_cards": {"typer"},
 }
 
-TRAVELLING = ("modeling_*", "configuration_*", "memory_blocks", "scan", "tracing")  # saved beside the weights
+TRAVELLING = ("modeling_*", "configuration_*", "feature_extraction_*", "memory_blocks", "scan", "tracing")  # saved
 
 
 def package_of(path: str) -> str:

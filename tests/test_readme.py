@@ -23,6 +23,7 @@ PAGES = [
     "docs/hub.md",
     "docs/models.md",
     "docs/own_architecture.md",
+    "docs/own_data.md",
     "docs/paper.md",
     "docs/trainer.md",
     "docs/training.md",

@@ -63,7 +63,7 @@ def bibliography(source: str, *methods: str) -> str:
     >>> [line for line in bibliography("@misc{mine,}", "chrono", "no such method").splitlines() if "@" in line]
     ['@misc{mine,}', '@inproceedings{tallec2018can,']
     """
-    entries = [source, *(entry for method in methods for entry in _METHODS.get(method, ()))]
+    entries = [*([source] if source else []), *(entry for method in methods for entry in _METHODS.get(method, ()))]
     by_key: dict[str, str] = {}
     for entry in entries:
         by_key.setdefault(re.split(r"[{,]", entry)[1].strip(), entry.strip())

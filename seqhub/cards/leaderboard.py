@@ -46,9 +46,13 @@ def render(records: Sequence[RunRecord], *, folder: str = "") -> str:
 
 
 def _rank(ref: TaskRef) -> tuple[int, int]:
-    """Return the sort key of a task id: tasks by name, configs in the order of their task file, `custom` last."""
-    configs = ref.definition.configs
-    return list_tasks().index(ref.name), len(configs) if ref.is_custom else configs.index(ref.config)
+    """Return the sort key of a task id: tasks by name, configs in the order of their task file, `custom` last.
+
+    Rows of files follow all tasks.
+    """
+    configs, names = ref.definition.configs, list_tasks()
+    place = names.index(ref.name) if ref.name in names else len(names)
+    return place, configs.index(ref.config) if ref.config in configs else len(configs)
 
 
 def _order(record: RunRecord, criteria: Sequence[str]) -> tuple[Any, ...]:

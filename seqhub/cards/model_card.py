@@ -14,12 +14,15 @@ from seqhub.cards.rendering import fill, place, split_repo_id
 from seqhub.models.ids import ModelId
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import RunRecord
-from seqhub.tasks.schema import CUSTOM, Example, TaskConfig, TaskSchema
+from seqhub.records.comparison import compare_with_baselines
+from seqhub.tasks.ref import FILE
+from seqhub.tasks.schema import Example, TaskConfig, TaskSchema
 from seqhub.tasks.splits import Split
 
 _CAPTIONS = {
     "curves": "Loss and accuracy against the training sequences presented",
     "states": "Hidden and cell state over one test sequence, with the class probabilities after each step",
+    "confusion": "How often each class was predicted on the test rows, as shares of each target",
     "lengths": "Test accuracy with its 95 % interval against sequence length",
 }
 _INITIALIZATIONS = {
@@ -27,6 +30,7 @@ _INITIALIZATIONS = {
     "chrono": "chrono initialisation",
     "identity": "identity initialisation",
 }
+_SHOWN_STEPS = 3  # of a series in the code on the card
 _OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
 
 
@@ -60,9 +64,9 @@ def render(
     results = _by_config(record)
     schema = task.schema(config)
     record.require_metrics(schema)
-    own_file = config is CUSTOM
+    own_file = record.task.is_custom
     if own_file:  # the record has the classes and lengths of a file, the task does not
-        schema, config = _of_file(record, schema)
+        schema, config = record.schema, _with_lengths(record, config)
     example = Example(record.probes[0], None) if own_file else Split(record.task, "test")[0]
     fixed = own_file or Split(record.task).size is not None
     start, rest = _start(schema, example.inputs)
@@ -82,6 +86,9 @@ def render(
         chance=None if own_file else task.chance(config),
         where=where,
         example=example,
+        raw=_raw_steps(record),
+        comparison=compare_with_baselines(record),
+        reading=record.data.get("reading", {}),
         start=start,
         rest=rest,
         fixed=fixed,
@@ -136,8 +143,8 @@ def _front_matter(record: RunRecord, dataset_id: str | None, license: str | None
     results = [
         EvalResult(
             task_type=text.hub_task(schema),
-            dataset_type=dataset_id or ("file" if config is CUSTOM else task.name),
-            dataset_name=str(record.data.get("source", "a file")) if config is CUSTOM else task.name,
+            dataset_type=dataset_id or ("file" if record.task.is_custom else task.name),
+            dataset_name=str(record.data.get("source", "a file")) if record.task.is_custom else task.name,
             dataset_config=level,
             dataset_split=split,
             dataset_args={"seed": metrics["seed"], "rows": metrics["examples"]},
@@ -153,11 +160,15 @@ def _front_matter(record: RunRecord, dataset_id: str | None, license: str | None
         license=license,
         library_name="transformers",
         pipeline_tag=text.hub_task(schema),
-        tags=["seqhub", "sequence-memory", task.name, ModelId(record.model).short],
+        tags=["seqhub", *_tags(record), ModelId(record.model).short],
         datasets=None if dataset_id is None else [dataset_id],
         metrics=["accuracy", *(["mse"] if schema.tolerance else [])] if results else None,
         eval_results=results or None,
     )
+
+
+def _tags(record: RunRecord) -> list[str]:
+    return [] if record.task.name == FILE else ["sequence-memory", record.task.definition.name]
 
 
 def _caption(name: str, record: RunRecord, schema: TaskSchema) -> str:
@@ -170,17 +181,28 @@ def _caption(name: str, record: RunRecord, schema: TaskSchema) -> str:
     return _CAPTIONS.get(name) or words[:1].upper() + words[1:]
 
 
-def _of_file(record: RunRecord, schema: TaskSchema) -> tuple[TaskSchema, TaskConfig]:
-    """Return schema and config of a run on a file, with classes, values and lengths taken from the record."""
-    parts = list(record.evaluation.values())
+def _with_lengths(record: RunRecord, config: TaskConfig) -> TaskConfig:
+    """Return the config of a run on a file with the lengths of its rows, taken from the record."""
     known = record.data.get("statistics", {})
-    lengths = [length for metrics in (known, *parts) for length in metrics.get("length", ())] or list(CUSTOM.length)
-    if schema.labels:
-        labels = tuple(known.get("classes", ())) or (tuple(parts[0]["per_class"]) if parts else ("not recorded",))
-        schema = replace(schema, labels=labels)
-    if schema.vocabulary is None:
-        schema = replace(schema, step_shape=(len(record.probes[0][0]),))
-    return schema, replace(CUSTOM, length=(min(lengths), max(lengths)))
+    parts = (known, *record.evaluation.values())
+    lengths = [length for metrics in parts for length in metrics.get("length", ())] or list(config.length)
+    return replace(config, length=(min(lengths), max(lengths)))
+
+
+def _raw_steps(record: RunRecord) -> str:
+    """Return the first steps of the first probe before filling and scaling, as Python code; empty for other runs."""
+    features = record.data.get("reading", {}).get("features")
+    if features is None:
+        return ""
+    center, spread = features["center"], features["spread"]
+    steps = [
+        [
+            None if step[len(center) :][channel : channel + 1] == [1.0] else float(f"{value * width + middle:.5g}")
+            for channel, (value, middle, width) in enumerate(zip(step[: len(center)], center, spread, strict=True))
+        ]
+        for step in record.probes[0][:_SHOWN_STEPS]
+    ]
+    return str(steps)
 
 
 def _start(schema: TaskSchema, inputs: Any) -> tuple[str, int]:

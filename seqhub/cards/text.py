@@ -1,5 +1,6 @@
 """Wording of cards that depends on the schema of a task."""
 
+import math
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from typing import Any
@@ -8,6 +9,7 @@ from seqhub.cards.rendering import count, share, span
 from seqhub.models.ids import ModelId
 from seqhub.models.reports import Conformance
 from seqhub.records import RunRecord
+from seqhub.records.class_scores import class_scores_of, macro_f1
 from seqhub.tasks.base import Task
 from seqhub.tasks.schema import StoppingRule, TaskConfig, TaskSchema
 
@@ -350,6 +352,78 @@ def counted(schema: TaskSchema, metrics: Mapping[str, Any]) -> str:
     return f"{metrics['examples']} sequences{within}"
 
 
+def macro_is(metrics: Mapping[str, Any]) -> str:
+    """Return a sentence on the mean F1 of the classes; empty without a confusion matrix."""
+    return f" The mean F1 of the classes is {share(macro_f1(metrics['confusion']))}." if "confusion" in metrics else ""
+
+
+def precision_and_f1(confusion: Sequence[Sequence[int]], number: int) -> tuple[str, str]:
+    """Return precision and F1 of one class."""
+    scores = class_scores_of(confusion)[number]
+    return "–" if math.isnan(scores.precision) else share(scores.precision), share(scores.f1)
+
+
+def best_is(record: RunRecord) -> str:
+    """Return a sentence on the saved weights of a run with patience."""
+    if record.best is None:
+        return ""
+    loss, sequences = record.best["loss"], int(record.best["sequences"])
+    return f" The weights are those with the lowest validation loss, {loss:.4g}, after {count(sequences)} sequences."
+
+
+def unit_is(reading: Mapping[str, Any]) -> str:
+    """Return a sentence on the unit of errors, for numbers in standard deviations."""
+    if "target_deviation" not in reading:
+        return ""
+    return (
+        " Other errors on this card are in standard deviations of the training targets, "
+        f"{reading['target_deviation']:.4g}; their mean is {reading['target_mean']:.4g}."
+    )
+
+
+def reading_is(record: RunRecord) -> str:
+    """Return sentences on the file of a run: its columns, and how its rows were assigned to splits."""
+    reading, options, found = (record.data.get("reading", {}), record.training.get("data_options", {}),
+                               record.data.get("found", {}))  # fmt: skip
+    named = names([span(name) for name in reading["inputs"]])
+    target = f", the target is {span(reading['target'])}" if "target" in reading else ""
+    sentences = [f"The rows come from a file, which is not published with the model. The inputs are {named}{target}."]
+    features = reading.get("features")
+    if features is None:
+        sentences.append(f"The symbols of a text are {reading['tokens']}.")
+    else:
+        filled = {
+            "refuse": "no value is missing",
+            "mask": "missing values are replaced by the mean, with one more channel that marks them",
+            "last": "missing values are replaced by the value before",
+            "mean": "missing values are replaced by the mean",
+            "zero": "missing values are replaced by 0",
+        }[features["missing"]]
+        scaled = {
+            "standard": "to mean 0 and standard deviation 1 of the training rows",
+            "robust": "to median 0 and interquartile range 1 of the training rows",
+            "none": "not at all",
+        }[features["scale"]]
+        sentences.append(f"Channels are scaled {scaled}; {filled}.")
+    if "truncated" in found:
+        sentences.append(
+            f"{count(found['truncated'])} sequences were cut off after {count(reading['max_length'])} steps."
+        )
+    if options.get("time"):
+        rule = (
+            f"The rows are ordered by {span(options['time'])}: the earliest are for training, the latest for the test."
+        )
+    elif options.get("group"):
+        rule = f"Rows with equal {span(options['group'])} belong to the same split, chosen by a hash."
+    else:
+        rule = "Each row belongs to the split that it names, or otherwise to one chosen by a hash of its content."
+    repeated = {split: number for split, number in found.get("repeated", {}).items() if number}
+    if repeated:
+        shown = " and ".join(f"{count(number)} of `{split}`" for split, number in repeated.items())
+        rule += f" Of the sequences, {shown} also occur in the training rows."
+    return " ".join([*sentences, rule])
+
+
 def statistics_are(record: RunRecord) -> list[str]:
     """Return sentences on the statistics of the training rows."""
     known = record.data.get("statistics", {})
@@ -365,7 +439,7 @@ def statistics_are(record: RunRecord) -> list[str]:
         shares = ", ".join(f"{share(v)} in {split}" for split, v in known["majority"].items() if split != "target")
         target = span(known["majority"]["target"])
         sentences.append(f"Accuracy of always predicting {target}, the most frequent target: {shares}.")
-    if "numbers" in known:
+    if "numbers" in known and "target_mean" not in record.data.get("reading", {}):
         mean, deviation = (f"{known['numbers'][name]:.3g}" for name in ("mean", "deviation"))
         sentences.append(f"Targets of {rows}: mean {mean}, standard deviation {deviation}.")
     return sentences

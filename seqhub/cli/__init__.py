@@ -13,6 +13,7 @@ from seqhub.cli.export import export_command
 from seqhub.cli.hub import app as hub_app
 from seqhub.cli.lr_range import lr_range_command
 from seqhub.cli.paper import paper_command
+from seqhub.cli.predict import predict_command
 from seqhub.cli.publish import push_command, verify_command
 from seqhub.cli.results import card_command, evaluate_command, plot_command
 from seqhub.cli.serve import serve_command
@@ -46,6 +47,7 @@ app.command("bench")(bench_command)
 app.command("paper")(paper_command)
 app.command("lr-range")(lr_range_command)
 app.command("evaluate")(evaluate_command)
+app.command("predict")(predict_command)
 app.command("card")(card_command)
 app.command("plot")(plot_command)
 app.command("push")(push_command)

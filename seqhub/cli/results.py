@@ -146,6 +146,7 @@ def draw(folder: Path, text: str | None = None, *, trust_remote_code: bool = Fal
     """
     from seqhub.evaluation.introspect import load_tracer
     from seqhub.plots.accuracy_by_length import levels, plot_lengths
+    from seqhub.plots.confusion import plot_confusion
     from seqhub.plots.curves import plot_curves
     from seqhub.plots.states import plot_states
     from seqhub.plots.tasks import draw_task_figures
@@ -154,7 +155,7 @@ def draw(folder: Path, text: str | None = None, *, trust_remote_code: bool = Fal
 
     record = RunRecord.load(folder)
     task, config = record.task.definition, record.task.config
-    schema = task.schema(config)
+    schema = record.schema
     title = f"{record.task}, {record.model}" + ("" if record.seed is None else f", seed {record.seed}")
     history = read_history(folder)
     if text is not None and schema.vocabulary is None:
@@ -189,6 +190,10 @@ def draw(folder: Path, text: str | None = None, *, trust_remote_code: bool = Fal
     if levels(record):
         written.append(figures / "lengths.png")
         plot_lengths(record, written[-1])
+    tested: Any = record.evaluation.get("test", {})
+    if record.task.is_custom and "confusion" in tested:
+        written.append(figures / "confusion.png")
+        plot_confusion(tested["confusion"], schema.labels, written[-1], title=f"{title}: test rows")
     return written + draw_task_figures(figures, record, tracer)
 
 

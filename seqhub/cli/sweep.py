@@ -16,11 +16,12 @@ from seqhub.cli.train import (
     ModelOption,
     RecipeName,
     configured,
-    default_folder,
     named_value,
     with_settings,
 )
 from seqhub.errors import InvalidConfigError, UnknownNameError
+from seqhub.tasks.ref import FILE
+from seqhub.training.configure import default_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +35,9 @@ _FIXED = {"seed", "threads", "checkpoint_every"}  # set by the sweep itself
 
 
 def sweep_command(
-    task: Annotated[str, typer.Argument(help="Task id, as in qrsu/hard", show_default=False)],
+    task: Annotated[
+        str, typer.Argument(help="Task id, as in qrsu/hard, or a file of your own rows", show_default=False)
+    ],
     seeds: Annotated[int, typer.Option(help="Number of seeds")] = 10,
     first_seed: Annotated[int, typer.Option(help="First seed; the others follow it")] = 0,
     threads: Annotated[
@@ -80,7 +83,8 @@ def sweep_command(
         raise InvalidConfigError(f"--seeds {seeds}: must be at least 1")
     config = configured(task, recipe_name, model_option, data_option, options | {"output_dir": output_dir})
     if output_dir is None:
-        run_folder = default_folder(config.task, config.model, 0)
+        rows = config.file if config.task.name == FILE else None
+        run_folder = default_folder(config.task, config.model, 0, rows)
         config = replace(config, output_dir=run_folder.with_name(f"{run_folder.name}-sweep"))
     form = Form.of(as_json, quiet)
     with seeds_bar(visible=form is Form.TABLE) as bar:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqhub.cli.errors import USER_MISTAKE, Stopped
+from seqhub.cli.file_summary import summary_rows
 from seqhub.cli.output import Form, grid, plain_warnings, progress_bar, show, stderr
 from seqhub.errors import InvalidConfigError
 from seqhub.models.ids import ModelId
-from seqhub.tasks.ref import TaskRef
+from seqhub.tasks.ref import FILE
 from seqhub.training.config import TrainConfig, settings
+from seqhub.training.configure import configure
 from seqhub.training.launch import launch, notes_on_settings
-from seqhub.training.recipes import RECIPES, recipe
+from seqhub.training.recipes import RECIPES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,16 +43,53 @@ DataOption = Annotated[
 ]
 
 
-def default_folder(task: TaskRef, model: str, seed: int) -> Path:
-    """Return the default folder of a run: runs/qrsu-hard-lstm, or runs/qrsu-hard-lstm-seed3 for seed 3."""
-    name = f"{task.slug}-{ModelId.parse(model).short}"
-    return Path("runs") / (name if seed == 0 else f"{name}-seed{seed}")
+_MOST_CLASSES = 30  # in the table of classes
+_FILE = "A file of your own rows"  # panel of the help
+
+FILE_OPTIONS: dict[str, tuple[Any, str]] = {  # name -> type and help, see `data.file_kinds.FileOptions`
+    "kind": (str, "Kind of rows: text or series, and -class, -number, -step-class or -next-symbol, as in text-class"),
+    "inputs": (list[str], "Column of texts or series; repeated for the channels or the steps of a series"),
+    "target": (str, "Column of the labels or numbers to be predicted"),
+    "tokens": (str, "Symbols of a text: characters or words"),
+    "max_vocab": (int, "Largest number of different symbols; rarer ones are unknown"),
+    "min_count": (int, "Smallest number of occurrences of a symbol in the training rows"),
+    "max_length": (int, "Number of steps after which a sequence is cut off"),
+    "missing": (str, "Missing values in series: refuse, mask, last, mean or zero"),
+    "scale": (str, "Scaling of series by the training rows: standard, robust or none"),
+    "group": (str, "Column whose equal values stay in the same split, as in patient"),
+    "time": (str, "Column that orders the rows: the earliest are for training, the latest for the test"),
+    "separator": (str, "Separator of the values in a line of a CSV file"),
+}
+_CHOSEN = ("kind", "inputs", "target", "tokens")
+_METAVARS = {list[str]: "<str>"}
+_FILE_DEFAULTS = {"max_vocab": "20000", "missing": "refuse", "scale": "standard"}  # others: chosen by the content
+
+
+def with_file_options(command: Any) -> Any:
+    """Add the options for reading a file of rows to a command, which gets them among its other options."""
+    signature = inspect.signature(command)
+    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    rest = [p for p in signature.parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD]
+    added = []
+    for name, (kind, text) in FILE_OPTIONS.items():
+        shown = _FILE_DEFAULTS.get(name, "chosen by the content" if name in _CHOSEN else False)
+        option = typer.Option(help=text, show_default=shown, rich_help_panel=_FILE, metavar=_METAVARS.get(kind))
+        parameter = inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+        )
+        added.append(parameter)
+    command.__signature__ = signature.replace(parameters=[*own, *added, *rest])
+    command.__annotations__ |= {p.name: p.annotation for p in added}
+    return command
 
 
 def train_command(
-    task: Annotated[str, typer.Argument(help="Task id, as in qrsu/hard", show_default=False)],
+    task: Annotated[
+        str, typer.Argument(help="Task id, as in qrsu/hard, or a file of your own rows", show_default=False)
+    ],
     output_dir: Annotated[
-        Path | None, typer.Option(help="Folder of this run", show_default="runs/TASK-CONFIG-MODEL")
+        Path | None,
+        typer.Option(help="Folder of this run", show_default="runs/TASK-CONFIG-MODEL or runs/FILE-MODEL"),
     ] = None,
     recipe_name: RecipeName = "solve",
     resume: Annotated[
@@ -90,6 +130,10 @@ def train_command(
     if params is not None or state is not None:
         in_id = dict(ModelId.parse(options.get("model") or "lstm").options).get("hidden_size")
         config = _sized(config, params, state, options.get("hidden_size") or in_id)
+    if config.task.name == FILE and form is Form.TABLE and launch().rank == 0:
+        from seqhub.training.dataloaders import data_source
+
+        stderr().print(grid((str(config.file), ""), summary_rows(data_source(config))))
     record = run(config, resume=resume, visible=form is Form.TABLE)
     if record is not None:  # the main process
         show(
@@ -123,18 +167,14 @@ def configured(
 ) -> TrainConfig:
     """Return the settings of a command line: given options (not None), then the recipe, then the defaults."""
     given = {name: value for name, value in options.items() if value is not None}
-    ref = TaskRef.parse(task)
-    recommended = recipe(ref, given.get("model"), recipe_name)
-    model = given.get("model") or recommended["model"]
-    return TrainConfig(
-        **{
-            "task": ref,
-            "output_dir": default_folder(ref, model, given.get("seed", 0)),
-            **recommended,
-            **given,
-            "model_options": recommended.get("model_options", {}) | dict(map(named_value, model_option or ())),
-            "data_options": recommended.get("data_options", {}) | dict(map(named_value, data_option or ())),
-        }
+    chosen = {name: given.pop(name) for name in FILE_OPTIONS if name in given}
+    return configure(
+        task,
+        recipe_name=recipe_name,
+        kind=chosen.pop("kind", None),
+        data_options=dict(map(named_value, data_option or ())) | chosen,
+        model_options=dict(map(named_value, model_option or ())),
+        **given,
     )
 
 
@@ -196,11 +236,39 @@ def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | Non
 
 
 def _summary(console: "Console", record: "RunRecord", folder: Path) -> None:
-    rows = [(name, f"after {met:,} training sequences" if met else "not met") for name, met in record.criteria.items()]
+    from seqhub.records.class_scores import class_scores_of, macro_f1
+    from seqhub.records.comparison import compare_with_baselines
+
+    comparison, confusion = compare_with_baselines(record), None
+    if comparison is None:
+        rows = [
+            (name, f"after {met:,} training sequences" if met else "not met") for name, met in record.criteria.items()
+        ]
+    else:
+        rows = [(f"{comparison.split} rows", comparison.metric)]
+        rows += [(name, comparison.shown(name)) for name in comparison.values]
+        confusion = record.evaluation[comparison.split].get("confusion")
+        if confusion is not None:
+            rows.append(("macro F1", f"{macro_f1(confusion):.2%}"))
+    if record.best is not None:
+        at = f"after {record.best['sequences']:,.0f} training sequences"
+        rows.append(("lowest validation loss", f"{record.best['loss']:.4g}, {at}; these weights are saved"))
     rows.append(("training", f"{record.sequences_seen:,} sequences in {record.timings['train']:.1f} s"))
     rows.append(("parameters", f"{record.num_parameters:,}"))
     rows.append(("folder", str(folder)))
     console.print(grid((f"{record.task} {record.model}", f"seed {record.seed}"), rows))
+    if comparison is not None:
+        names = record.schema.labels
+        if confusion is not None and len(names) <= _MOST_CLASSES:
+            heads = ("class", f"{comparison.split} rows", "recall", "precision", "F1")
+            scores = zip(names, class_scores_of(confusion), strict=True)
+            cells = [(name, f"{each.rows:,}", *(_share(value) for value in each[1:])) for name, each in scores]
+            console.print(grid(heads, cells, right=(1, 2, 3, 4)))
+        console.print(comparison.sentence)
+
+
+def _share(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2%}"
 
 
 def with_settings(command: Any, without: Collection[str] = ()) -> Any:
@@ -225,4 +293,4 @@ def with_settings(command: Any, without: Collection[str] = ()) -> Any:
     return command
 
 
-train_command = with_settings(train_command)
+train_command = with_settings(with_file_options(train_command))

@@ -9,14 +9,17 @@ The format of the file is `Task.custom_format`:
             of the unknown word, and so do new words later; without it every word of the file has an id, and other words
             raise an error.
     vectors sequences of real vectors with labels, see `vectors`.
+    table   rows of any kind, for the task `file`, see `file_rows`.
 
 Rows are assigned to splits by their content, see `assignment`: the text of a line or window, the words of a text
 separated by single spaces, or the values of a sequence.
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -25,6 +28,8 @@ from numpy.typing import NDArray
 
 from seqhub.data import labels
 from seqhub.data.assignment import assign
+from seqhub.data.file_rows import read_rows
+from seqhub.data.table_reader import forget_table
 from seqhub.data.tabular import read_text, text_rows
 from seqhub.data.vectors import read_vectors
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
@@ -102,7 +107,25 @@ def _read_vectors(file: Path, task: TaskRef, options: Mapping[str, Any]) -> File
     return read_vectors(file)
 
 
-READERS = {"lines": _read_lines, "csv": _read_csv, "vectors": _read_vectors}
+def _read_table(file: Path, task: TaskRef, options: Mapping[str, Any]) -> FileRows:
+    try:
+        status = file.stat()
+        size, changed = status.st_size, status.st_mtime_ns
+    except OSError:  # `read_rows` raises the error
+        size, changed = 0, 0
+    return _rows_once(file, task, json.dumps(dict(options), sort_keys=True), size, changed)
+
+
+@lru_cache(maxsize=1)
+def _rows_once(file: Path, task: TaskRef, options: str, size: int, changed: int) -> FileRows:
+    """Read the rows of a file; cached by its size and modification time, for the stages of one command."""
+    try:
+        return read_rows(file, task, json.loads(options))
+    finally:
+        forget_table()
+
+
+READERS = {"lines": _read_lines, "csv": _read_csv, "vectors": _read_vectors, "table": _read_table}
 
 
 def _options(kind: type[Any], given: Mapping[str, Any], task: TaskRef) -> Any:

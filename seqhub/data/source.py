@@ -18,7 +18,7 @@ from seqhub.errors import InvalidInputError, UnknownNameError
 from seqhub.records import DatasetRecord, RunRecord
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.schema import Batch
-from seqhub.tasks.splits import SPLITS, Split
+from seqhub.tasks.splits import SPLITS, FileRows, Split
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -35,7 +35,7 @@ class DataSource:
     Args:
         task: Task and config, as in `qrsu/hard`; or, with a file, `char_completion/custom`.
         file: File with the rows, for the config `custom`.
-        options: Options for reading the file, see `local_files`: `window`; or `text`, `label`, `unknown`.
+        options: Options for reading the file, see `local_files` and, for the task `file`, `file_kinds.FileOptions`.
         data: Source of the training rows of other configs: `stream` (generated without end), `splits` (published
             rows) or a folder of `data.parquet`.
 
@@ -82,6 +82,11 @@ class DataSource:
         if self._file is None:
             return published_sizes(self.task)
         return {name: len(batch) for name, batch in self._file.splits.items()}
+
+    @property
+    def file_rows(self) -> FileRows | None:
+        """Rows of the file with what was found in it; None for other sources."""
+        return self._file
 
     @classmethod
     def of_run(cls, record: RunRecord, file: Path | None = None) -> "DataSource":
@@ -150,6 +155,13 @@ class DataSource:
         from seqhub.data.describe import describe  # circular import
 
         return describe(self)
+
+    @cached_property
+    def baselines(self) -> dict[str, dict[str, float]]:
+        """Results of simple predictions for a file of rows, computed once by `simple_baselines`."""
+        from seqhub.data.simple_baselines import simple_baselines  # circular import
+
+        return simple_baselines(self)
 
     @cached_property
     def training_digest(self) -> str:

@@ -43,7 +43,7 @@ def get_tokenizer(task: str | TaskRef) -> "TokenizersBackend":
 def tokenizer_of(vocabulary: Vocabulary) -> "TokenizersBackend":
     """Return a tokenizer with the ids of a vocabulary."""
     if vocabulary.separator:
-        return word_tokenizer(vocabulary.symbols, unknown=bool(vocabulary.unknown))
+        return word_tokenizer(vocabulary.symbols, unknown=bool(vocabulary.unknown), boundaries=vocabulary.boundaries)
     return symbol_tokenizer("".join(vocabulary.symbols), unknown=bool(vocabulary.unknown))
 
 

@@ -23,7 +23,7 @@ from seqhub.records import RunRecord
 from seqhub.records.run import SplitMetrics
 from seqhub.tasks.base import Task
 from seqhub.tasks.ref import TaskRef
-from seqhub.tasks.schema import CUSTOM, StoppingRule, TaskConfig
+from seqhub.tasks.schema import StoppingRule, TaskConfig
 from seqhub.tasks.splits import Split
 from seqhub.tasks.stopping import stopping_rule_of
 
@@ -82,7 +82,7 @@ def evaluate(
         name: (source.split(name, seed), source.sizes[name] if num_examples is None else num_examples)
         for name in _SPLITS
     }
-    if sibling_examples and config is not CUSTOM:
+    if sibling_examples and not record.task.is_custom:
         parts |= {
             f"{ref.config_name}/test": (Split(ref, "test", seed), sibling_examples)
             for ref in record.task.test_distributions.values()
@@ -179,10 +179,10 @@ def _metrics(
     metadata: dict[str, Any],
 ) -> SplitMetrics:
     metrics = _accumulate(model, split, rows, batches).metrics()
-    chance = None if split.config is CUSTOM else split.task.chance(split.config)
+    chance = None if split.ref.is_custom else split.task.chance(split.config)
     if chance is not None and chance < 1:
         metrics["scaled"] = scaled_score(metrics["accuracy"], chance)
-    if split.task.has_grammar and split.config is not CUSTOM:
+    if split.task.has_grammar and not split.ref.is_custom:
         metrics["legal"] = legal_metrics(split, rows, ModelScorer(model, split.schema))
         if (stopping_rule := _stopping_rule(split)) is not None and stopping_rule.rule == "legal":
             wrong = metrics["legal"]["wrong"]

@@ -15,8 +15,7 @@ from seqhub.models.predict import logistic_outputs
 from seqhub.models.tokenizer import encode
 from seqhub.plots.trace import Trace, Watch
 from seqhub.records import RunRecord
-from seqhub.tasks.registry import resolve
-from seqhub.tasks.schema import CUSTOM, TaskSchema
+from seqhub.tasks.schema import TaskSchema
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,10 +31,10 @@ def load_tracer(folder: Path, *, trust_remote_code: bool = False) -> Watch:
     """
     from transformers import AutoTokenizer
 
-    task, config = resolve(RunRecord.load(folder).task)
-    schema, tokenizer = task.schema(config), None
+    task = RunRecord.load(folder).task
+    schema, tokenizer = task.schema, None
     model = load_model(folder, trust_remote_code=trust_remote_code)
-    if config is CUSTOM and schema.vocabulary is None:  # the config has the number of features of the file
+    if task.is_custom and schema.vocabulary is None:  # the config has the number of features of the file
         schema = replace(schema, step_shape=(model.config.num_features,))
     if schema.vocabulary is not None:
         with quiet_transformers():

@@ -78,10 +78,10 @@ def predict_proba(
     Raises:
         InvalidInputError: As in `predict_logits`, or if the model is a regression model.
     """
-    if _is_regression(model):
+    if is_regression(model):
         raise InvalidInputError("a regression model has no probabilities; use predict_logits or predict_label")
     logits = predict_logits(model, rows, tokenizer, batch_size=batch_size)
-    return _map(lambda each: _probabilities(model, each), logits)
+    return _map(lambda each: probabilities_of(model, each), logits)
 
 
 def predict_label(
@@ -98,7 +98,7 @@ def predict_label(
         InvalidInputError: As in `predict_logits`.
     """
     logits = predict_logits(model, rows, tokenizer, batch_size=batch_size)
-    return [_labels(model, each) for each in logits]
+    return [labels_of(model, each) for each in logits]
 
 
 def logistic_outputs(model: Any) -> bool:
@@ -106,7 +106,8 @@ def logistic_outputs(model: Any) -> bool:
     return bool(getattr(model.config, "logistic_outputs", False))
 
 
-def _probabilities(model: PreTrainedModel, logits: Tensor) -> Tensor:
+def probabilities_of(model: PreTrainedModel, logits: Tensor) -> Tensor:
+    """Return the probabilities of logits (..., C), as in `predict_proba`."""
     import torch
 
     logits = logits.double()
@@ -117,12 +118,12 @@ def _probabilities(model: PreTrainedModel, logits: Tensor) -> Tensor:
     return logits.sigmoid()
 
 
-def _labels(model: PreTrainedModel, logits: Tensor) -> Any:
-    """Return the label for logits (C,), or a list of labels for (steps, C)."""
+def labels_of(model: PreTrainedModel, logits: Tensor) -> Any:
+    """Return the label for logits (C,), or a list of labels for (steps, C), as in `predict_label`."""
     if logits.dim() == 2:
-        return [_labels(model, step) for step in logits]
+        return [labels_of(model, step) for step in logits]
     names: Any = model.config.id2label
-    if _is_regression(model):
+    if is_regression(model):
         values: list[float] = (logits.double().sigmoid() if logistic_outputs(model) else logits.double()).tolist()
         return values if len(values) > 1 else values[0]
     if model.config.problem_type != "multi_label_classification":
@@ -132,7 +133,8 @@ def _labels(model: PreTrainedModel, logits: Tensor) -> Any:
     return [names[number] for number, score in enumerate(logits.tolist()) if score >= 0]
 
 
-def _is_regression(model: PreTrainedModel) -> bool:
+def is_regression(model: PreTrainedModel) -> bool:
+    """Return whether the outputs of a model are numbers and not scores of classes."""
     problem, single = model.config.problem_type, model.config.num_labels == 1
     return bool(problem == "regression" or (problem is None and single))
 

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from seqhub.errors import InvalidInputError
 
@@ -18,6 +18,12 @@ UNK_TOKEN = "[UNK]"
 NO_WORD = "[no word]"  # padding; with white space, so that it is not a word
 OTHER_WORD = "[other word]"
 _MAX_SHOWN = 60  # characters of a vocabulary in a message
+
+# Words by the boundaries of Unicode Standard Annex 29, without a dictionary: letters and digits with apostrophes or
+# decimal points inside, single characters of scripts without spaces, and single other characters
+_SINGLE = r"\p{Han}\p{Hiragana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_LETTERS = rf"[\p{{L}}\p{{M}}\p{{N}}_&&[^{_SINGLE}]]+"
+_WORDS = rf"[{_SINGLE}]\p{{M}}*|{_LETTERS}(?:['’]{_LETTERS}|(?<=\p{{N}})[.,](?=\p{{N}}){_LETTERS})*|[^\s\p{{Cc}}]"
 
 
 def symbol_tokenizer(symbols: str, *, unknown: bool = False) -> TokenizersBackend:
@@ -52,13 +58,16 @@ def symbol_tokenizer(symbols: str, *, unknown: bool = False) -> TokenizersBacken
     return _tokenizer(symbols, split, Fuse(), PAD_TOKEN, UNK_TOKEN if unknown else None)
 
 
-def word_tokenizer(words: Sequence[str], *, unknown: bool = False) -> TokenizersBackend:
-    """Return a tokenizer that splits at white space, in which words have the ids 1, 2, ... in order, and padding 0.
+def word_tokenizer(
+    words: Sequence[str], *, unknown: bool = False, boundaries: Literal["spaces", "unicode"] = "spaces"
+) -> TokenizersBackend:
+    """Return a tokenizer in which words have the ids 1, 2, ... in order, and padding 0.
 
     Args:
         words: Distinct words without white space, at least one.
         unknown: Whether all other words have the id after the last word; if not, they are errors as in
             `symbol_tokenizer`.
+        boundaries: Division of a text: at white space, or as in `split_words`.
 
     Raises:
         InvalidInputError: If there are no words, duplicates, or a word that is empty or has white space.
@@ -69,14 +78,38 @@ def word_tokenizer(words: Sequence[str], *, unknown: bool = False) -> Tokenizers
     >>> tokenizer.decode([1, 3, 0], skip_special_tokens=True)
     'not good'
     """
-    from tokenizers.pre_tokenizers import WhitespaceSplit
-
     if isinstance(words, str) or not words or len(set(words)) < len(words):
         raise InvalidInputError(f"words={str(words)[:_MAX_SHOWN]}: must be a list of distinct words, at least one")
     for word in words:
         if word.split() != [word]:
             raise InvalidInputError(f"word {word!r}: must have at least one character and no white space")
-    return _tokenizer(words, WhitespaceSplit(), None, NO_WORD, OTHER_WORD if unknown else None)
+    normalizer, split = _word_splitter(boundaries)
+    return _tokenizer(words, split, None, NO_WORD, OTHER_WORD if unknown else None, normalizer)
+
+
+def split_words(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the words of each text in lower case, by the word boundaries of Unicode without a dictionary.
+
+    Punctuation marks are words, too, and so is each character of Chinese, Hiragana, Thai, Lao, Khmer and Myanmar.
+
+    >>> list(split_words(["Don't pay 3.50, Zoë!", "很好 OK"]))
+    [["don't", 'pay', '3.50', ',', 'zoë', '!'], ['很', '好', 'ok']]
+    """
+    normalizer, split = _word_splitter("unicode")
+    for text in texts:
+        yield [word for word, _ in split.pre_tokenize_str(normalizer.normalize_str(text))]
+
+
+def _word_splitter(boundaries: Literal["spaces", "unicode"]) -> tuple[Any, Any]:
+    """Return the normaliser (or None) and the pre-tokenizer of words."""
+    from tokenizers import Regex
+    from tokenizers.normalizers import NFC, Lowercase
+    from tokenizers.normalizers import Sequence as Normalizers
+    from tokenizers.pre_tokenizers import Split, WhitespaceSplit
+
+    if boundaries == "spaces":
+        return None, WhitespaceSplit()
+    return Normalizers([Lowercase(), NFC()]), Split(Regex(_WORDS), "removed", invert=True)
 
 
 def encode(tokenizer: Any, texts: Sequence[str], *, first_row: int = 0) -> BatchEncoding:
@@ -105,7 +138,9 @@ def encode(tokenizer: Any, texts: Sequence[str], *, first_row: int = 0) -> Batch
     return encoding
 
 
-def _tokenizer(entries: Sequence[str], split: Any, decoder: Any, pad: str, unknown: str | None) -> TokenizersBackend:
+def _tokenizer(
+    entries: Sequence[str], split: Any, decoder: Any, pad: str, unknown: str | None, normalizer: Any = None
+) -> TokenizersBackend:
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from transformers import TokenizersBackend
@@ -113,6 +148,8 @@ def _tokenizer(entries: Sequence[str], split: Any, decoder: Any, pad: str, unkno
     vocabulary = {entry: number for number, entry in enumerate([pad, *entries, *([unknown] if unknown else [])])}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=unknown) if unknown else WordLevel(vocabulary))
     tokenizer.pre_tokenizer = split
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
     if decoder is not None:
         tokenizer.decoder = decoder
     return TokenizersBackend(

@@ -1,14 +1,18 @@
 """Learning curves: loss and accuracy against the training sequences presented."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import EngFormatter, PercentFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from seqhub.errors import InvalidInputError
 from seqhub.plots.style import BLUE, GREEN, LABEL, SMALL, TITLE, VERMILION, draw_chance, new_figure, save, tidy
+
+_LOG_RANGE = 3  # smallest ratio of the losses for a log axis
+_FEW_DECADES = 2  # below, the axis has ticks at 1, 2 and 5
 
 
 def plot_curves(
@@ -20,7 +24,9 @@ def plot_curves(
     chance: float | None,
     loss_unit: str = "nats",
 ) -> None:
-    """Draw loss (log axis) above training and validation accuracy, with a mark where each criterion was met.
+    """Draw loss above training and validation accuracy, with a mark where each criterion was met.
+
+    The loss has a log axis if it changes by a factor of three or more.
 
     Args:
         history: Rows of `history.jsonl`, in order; values may be None where a row has no such measurement.
@@ -42,8 +48,13 @@ def plot_curves(
 
     losses = _column(history, "loss")
     loss.plot(*losses, color=BLUE, linewidth=1.4)
-    if any(value > 0 for value in losses[1]):  # float32 probabilities reach exactly 1, and a log axis has no 0
+    positive = [value for value in losses[1] if value > 0]  # float32 probabilities reach exactly 1
+    if positive and max(positive) >= _LOG_RANGE * min(positive):  # a smaller range would have no round numbers
         loss.set_yscale("log")
+        decades = math.log10(max(positive) / min(positive))
+        loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < _FEW_DECADES else (1,)))
+        loss.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        loss.yaxis.set_minor_formatter(NullFormatter())
     loss.set_ylabel(f"training loss ({loss_unit})", fontsize=LABEL)
 
     draw_chance(accuracy, chance)

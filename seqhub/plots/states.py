@@ -10,10 +10,11 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.plots.style import CYCLE, LABEL, SMALL, TITLE, new_figure, save, tidy
+from seqhub.plots.style import CYCLE, LABEL, SMALL, TITLE, new_figure, save, shorten, tidy
 
 _LEGIBLE = 120  # letters that fit into the width of a card
 _INCHES_PER_UNIT = 0.16
+_IN_BAR_COLUMN = 4  # letters of a name that fit into the column of the colour bars
 _MOST_LINES = 8  # beyond this number, features or classes are drawn as a heat map: lines would be indistinguishable
 
 Floats = NDArray[np.floating[Any]]
@@ -140,8 +141,12 @@ def _draw_values(axes: Axes, values: Floats, names: Sequence[str], what: str) ->
                     extent=(-0.5, len(values) - 0.5, values.shape[1] + 0.5, 0.5))  # fmt: skip
         axes.set_yticks([1, values.shape[1]])
         return
-    for number, name in enumerate(names):
-        axes.plot(values[:, number], color=CYCLE[number % len(CYCLE)], linewidth=1.5, label=name)
+    shown = [shorten(name) for name in names]
+    for number, name in enumerate(shown):
+        dashed = "-" if number < len(CYCLE) else (0, (2, 1))  # there are more lines than colours
+        color = CYCLE[number % len(CYCLE)]
+        axes.plot(values[:, number], color=color, linestyle=dashed, linewidth=1.5, label=name)
     if any(names):
         legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=SMALL, frameon=False, handlelength=1)
-        legend.set_in_layout(False)  # it shares the column of the colour bars, and must not widen it
+        fits = max(map(len, shown)) <= _IN_BAR_COLUMN
+        legend.set_in_layout(not fits)  # short names share the column of the colour bars, and must not widen it

@@ -39,6 +39,16 @@ def tidy(axes: Axes, *, grid: bool = True) -> None:
         axes.set_axisbelow(True)
 
 
+def shorten(name: str, letters: int = 16) -> str:
+    """Return a name of a class for a legend or an axis, cut off with a mark if it is long.
+
+    >>> shorten("not recommended at all", 10)
+    'not recom…'
+    """
+    name = " ".join(name.split())
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"
+
+
 def draw_chance(axes: Axes, chance: float | None) -> None:
     """Draw and name a line at the chance level; nothing if it is None."""
     if chance is None:

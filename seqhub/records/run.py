@@ -1,6 +1,6 @@
 """Record of a training run: `run.json`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NotRequired, TypedDict
 
 from seqhub.errors import CorruptFileError
@@ -9,8 +9,9 @@ from seqhub.models.reports import Conformance, Sizes
 from seqhub.records.base import Record
 from seqhub.records.environment import Environment
 from seqhub.records.schema import mismatches
-from seqhub.tasks.ref import TaskField
+from seqhub.tasks.ref import FILE, TaskField, file_stem
 from seqhub.tasks.schema import TaskSchema
+from seqhub.tasks.vocabulary import Vocabulary
 
 
 class ClassCounts(TypedDict):
@@ -71,6 +72,9 @@ class TrainingData(TypedDict, total=False):
     identity: str  # SHA-256 of the content, see `data.source.DataSource.identity`
     split_rule: int  # version of the rule that assigns the rows of a file to splits
     statistics: dict[str, Any]
+    reading: dict[str, Any]  # how a file of the task `file` is read: columns, tokens, filling and scaling
+    found: dict[str, Any]  # counts of what was found in it: missing values, rows that were cut off or are repeated
+    baselines: dict[str, dict[str, float]]  # name -> split -> accuracy, or mean squared error of numbers
 
 
 class Probe(TypedDict, total=False):
@@ -89,7 +93,7 @@ class RunRecord(Record):
     """
 
     FILE_NAME = "run.json"
-    OPTIONAL = ("model_id", "sizes", "conformance")
+    OPTIONAL = ("model_id", "sizes", "conformance", "best")
     KEYS = {"task": "address"}  # noqa: RUF012  a ClassVar, as in the base class
 
     task: TaskField = TaskField()
@@ -115,11 +119,29 @@ class RunRecord(Record):
     sizes: Sizes | None = None
     conformance: Conformance | None = None
     """Result of the tests of a wrapped model before training, see `models.conformance`."""
+    best: dict[str, float] | None = None
+    """Lowest validation loss of a run with patience, and the training sequences presented until then."""
 
     @property
     def probes(self) -> list[Any]:
         """Sequences of `probe`: texts or nested lists of values."""
         return self.probe.get("texts") or self.probe.get("input_values") or []
+
+    @property
+    def schema(self) -> TaskSchema:
+        """Schema of the rows; for a file with its classes, values and separator of symbols, but not its symbols."""
+        schema = self.task.schema
+        if not self.task.is_custom:
+            return schema
+        if schema.labels:
+            evaluated: Any = next(iter(self.evaluation.values()), {})
+            names = self.data.get("statistics", {}).get("classes") or evaluated.get("per_class") or ("not recorded",)
+            schema = replace(schema, labels=tuple(names))
+        if schema.vocabulary is None:
+            return replace(schema, step_shape=(len(self.probes[0][0]),))
+        if "words" in self.data.get("reading", {}).get("tokens", ""):
+            return replace(schema, vocabulary=Vocabulary(("?",), " "))
+        return schema
 
     def require_metrics(self, schema: TaskSchema) -> None:
         """Raise CorruptFileError unless every evaluated split has the metrics of the target of a schema."""
@@ -136,5 +158,6 @@ class RunRecord(Record):
 
     @property
     def name(self) -> str:
-        """Name of the repository for this run, such as qrsu-hard-lstm."""
-        return f"{self.task.slug}-{ModelId(self.model).short}"
+        """Name of the repository for this run, such as qrsu-hard-lstm or, for a file of rows, reviews-lstm."""
+        rows = self.task.slug if self.task.name != FILE else file_stem(self.data.get("source", ""))
+        return f"{rows}-{ModelId(self.model).short}"

@@ -42,7 +42,7 @@ class Task(ABC, Generic[C]):
     description: ClassVar[str]  # one or two sentences, for cards
     source: ClassVar[str]  # BibTeX entry of the publication that introduced the task
     configs: ClassVar[tuple[TaskConfig, ...]]
-    custom_format: ClassVar[Literal["", "lines", "csv", "vectors"]] = ""  # file format of the config `custom`; "": none
+    custom_format: ClassVar[Literal["", "lines", "csv", "vectors", "table"]] = ""  # of the file for `custom`; "": none
     marked: ClassVar[Sequence[str]] = ()  # the symbols that determine the label, highlighted in figures
     license: ClassVar[str] = "apache-2.0"  # of the rows, as a license identifier of the Hub
     paper_sequences: ClassVar[dict[str, int]] = {}  # config -> training sequences until the criterion of `source`

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from seqhub.tasks.schema import TaskConfig, TaskSchema
 
 DISTRIBUTION = "@"  # between a config and the name of one of its test distributions
+FILE = "file"  # task of rows of any kind in a file, see `tasks._file`
 _CUSTOM, _CUSTOM_IN_0_1 = "custom", "own"  # records and commands of version 0.1 use the second name
 
 
@@ -73,7 +74,7 @@ class TaskRef:
     @property
     def is_custom(self) -> bool:
         """True if the user supplies the rows as a file."""
-        return self.config_name == _CUSTOM
+        return self.config_name == _CUSTOM or self.name == FILE
 
     @property
     def slug(self) -> str:
@@ -101,6 +102,16 @@ class TaskField:
 
     def __set__(self, instance: object, value: str | TaskRef) -> None:
         instance.__dict__["task"] = TaskRef.parse(value)
+
+
+def file_stem(file: str) -> str:
+    """Return the name of a file without suffixes, as a part of the name of a folder or repository.
+
+    >>> file_stem("My reviews.csv.gz")
+    'My-reviews'
+    """
+    name = "".join(each if each.isascii() and (each.isalnum() or each in "_-") else "-" for each in file)
+    return name[: len(file.partition(".")[0])].strip("-") or FILE
 
 
 @cache

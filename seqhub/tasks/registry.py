@@ -20,7 +20,7 @@ from typing import Any
 from seqhub import tasks
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.tasks.base import Task
-from seqhub.tasks.ref import DISTRIBUTION, TaskRef
+from seqhub.tasks.ref import DISTRIBUTION, FILE, TaskRef
 from seqhub.tasks.schema import CUSTOM, TaskConfig
 
 GROUP = "seqhub.tasks"
@@ -42,6 +42,8 @@ def list_tasks() -> tuple[str, ...]:
 
 def get_task(name: str) -> Task[Any]:
     """Return a task by its name or by the path of its file.
+
+    The task `file`, of the rows of a file of any kind, is not in `list_tasks`, because it has no rows of its own.
 
     Raises:
         UnknownNameError: No such task; the message lists all tasks.
@@ -65,7 +67,8 @@ def resolve(task_id: str | TaskRef) -> tuple[Task[Any], TaskConfig]:
 def configs_of(name: str) -> dict[str, TaskConfig]:
     """Return the configs of a task by name, with `custom` if users can supply rows; errors as in `get_task`."""
     task = get_task(name)
-    return {config.name: config for config in (*task.configs, *([CUSTOM] if task.custom_format else []))}
+    custom = [CUSTOM] if task.custom_format and name != FILE else []
+    return {config.name: config for config in (*task.configs, *custom)}
 
 
 def config_of(name: str, config_name: str) -> TaskConfig:
@@ -103,6 +106,8 @@ def _installed() -> dict[str, str]:
 
 @cache
 def _registered(name: str) -> Task[Any]:
+    if name == FILE:
+        return _task_of(import_module("seqhub.tasks._file"), "seqhub.tasks._file")
     if name in builtin_tasks():
         return _task_of(import_module(f"seqhub.tasks.{name}"), f"seqhub.tasks.{name}")
     if name in _installed():

@@ -6,8 +6,9 @@ hash of its content, for every seed.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,10 +28,19 @@ _VALUES_AT_ONCE = 1 << 24  # most real values in the blocks that are generated t
 
 
 class FileRows(NamedTuple):
-    """Rows of a file that the user supplies, used instead of the rows of the task (see `data.local_files`)."""
+    """Rows of a file that the user supplies, used instead of the rows of the task (see `data.local_files`).
+
+    Attributes:
+        schema: Schema of the rows.
+        splits: Rows of each split.
+        reading: How a file is read, for records and prediction; see `data.file_rows`.
+        found: Counts of what was found in the file, for records; see `data.file_rows`.
+    """
 
     schema: TaskSchema
     splits: dict[str, Batch]
+    reading: Mapping[str, Any] = MappingProxyType({})
+    found: Mapping[str, Any] = MappingProxyType({})
 
 
 class Split:

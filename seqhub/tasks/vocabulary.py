@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ class Vocabulary:
         name: Name of the vocabulary in error messages.
         unknown: Text of the unknown symbol, with the id after the last one. It replaces everything that is not in
             `symbols`; if empty, encoding such a text raises an error.
+        boundaries: Division of raw texts into words by a tokenizer: at white space, or at the word boundaries of
+            Unicode, as in `models.tokenizer.split_words`. The texts of rows are already divided by the separator.
 
     Raises:
         InvalidInputError: No symbols, duplicates, or symbols that do not fit the separator.
@@ -37,6 +40,7 @@ class Vocabulary:
     separator: str = ""
     name: str = "the vocabulary"
     unknown: str = ""
+    boundaries: Literal["spaces", "unicode"] = "spaces"
 
     def __post_init__(self) -> None:
         if self.separator not in ("", " "):

@@ -16,6 +16,7 @@ from seqhub.errors import SaveError
 from seqhub.evaluation.load import file_digest
 from seqhub.evaluation.probe import probe_logits
 from seqhub.io import sync_folder
+from seqhub.models.feature_extraction_series import SeriesFeatureExtractor
 from seqhub.models.reports import Conformance
 from seqhub.models.sizing import measure_sizes
 from seqhub.records import RunRecord, command_line, environment
@@ -76,6 +77,7 @@ def build_record(
         model_id=config.model_id,
         sizes=measure_sizes(model),
         conformance=conformance,
+        best=None if state.best_loss is None else {"loss": state.best_loss, "sequences": state.best_sequences},
     )
 
 
@@ -101,6 +103,8 @@ def save_run(folder: Path, model: "PreTrainedModel", source: DataSource, record:
                 model.save_pretrained(temporary)
             if source.schema.vocabulary is not None:
                 tokenizer_of(source.schema.vocabulary).save_pretrained(temporary)
+            if source.file_rows is not None and "features" in source.file_rows.reading:
+                SeriesFeatureExtractor(**source.file_rows.reading["features"]).save_pretrained(temporary)
             shutil.rmtree(temporary / "__pycache__", ignore_errors=True)
             record.files = {path.name: file_digest(path) for path in sorted(temporary.iterdir())}
             record.save(temporary)
@@ -140,4 +144,7 @@ def describe_training_data(config: TrainConfig, source: DataSource, sequences: i
     if source.kind == "file":
         data["split_rule"] = ASSIGNMENT_VERSION
     data["statistics"] = source.statistics
+    if source.file_rows is not None and source.file_rows.reading:
+        data["reading"], data["found"] = dict(source.file_rows.reading), dict(source.file_rows.found)
+        data["baselines"] = source.baselines
     return data

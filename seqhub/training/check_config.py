@@ -23,6 +23,7 @@ _FILES = {
     "lines": "a text file",
     "csv": "a table of texts and labels",
     "vectors": "a Parquet file of vectors",
+    "table": "a table of texts or series",
 }  # by format
 
 
@@ -76,7 +77,7 @@ def _check_ranges(config: TrainConfig) -> None:
     for name, largest in _LARGEST.items():
         value = getattr(config, name)
         _require(config, name, value is None or value <= largest, f"at most {largest:,}")
-    for name in ("warmup", "weight_decay", "momentum", "chunk_steps", "decay_every"):
+    for name in ("warmup", "weight_decay", "momentum", "chunk_steps", "decay_every", "patience"):
         _require(config, name, getattr(config, name) >= 0, "at least 0")
     for name in ("beta1", "beta2"):
         _require(config, name, 0 <= getattr(config, name) < 1, "at least 0 and below 1")
@@ -109,5 +110,9 @@ def _check_combinations(config: TrainConfig) -> None:
     _require(config, "order_seed", finite, f"used with data={SPLITS} or a folder")
     per_step = not config.chunk_steps or config.task.schema.target == "step_class"
     _require(config, "chunk_steps", per_step, "0 for a task without a class per step")
+    weighted = not config.class_weights or (
+        config.task.schema.target in ("class", "step_class") and config.data != STREAM and not config.single_logit
+    )
+    _require(config, "class_weights", weighted, "False without classes, with single_logit, or with data=stream")
     passes = config.schedule != "step" or config.data != STREAM or config.decay_every > 0
     _require(config, "decay_every", passes, f"at least 1 with data={STREAM}, which has no end")

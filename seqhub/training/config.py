@@ -89,6 +89,10 @@ class TrainConfig:
         10_240
     )
     checkpoint_every: Annotated[int, "Number of training sequences between checkpoints"] = 3_200
+    patience: Annotated[
+        int, "Validations without a lower loss after which the run ends, with the best weights; 0 for neither"
+    ] = 0
+    class_weights: Annotated[bool, "Loss weighted by the inverse of the number of training rows of each class"] = False
 
     # The defaults are the arguments of `accelerate launch`
     precision: Annotated[Precision, "Precision: no, or bf16 for mixed precision"] = field(
@@ -177,6 +181,9 @@ class TrainConfig:
                 values[name] = getattr(defaults, name, None)
         if self.data not in (STREAM, SPLITS):
             values["data"] = Path(self.data).name
+        for name in ("patience", "class_weights"):  # omitted when default, so that earlier checkpoints can be resumed
+            if not values[name]:
+                del values[name]
         return {_RECORDED_AS.get(name, name): value for name, value in values.items()}
 
 

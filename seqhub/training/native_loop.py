@@ -66,7 +66,15 @@ def reason_not_native(config: TrainConfig, source: DataSource | None = None) -> 
         UnknownNameError: Unknown setting of the model.
         InvalidConfigError: The model does not fit the task, or a value is not allowed.
     """
-    for name, supported in (("precision", "no"), ("trackers", ()), ("record", ()), ("chunk_steps", 0)):
+    supports = {
+        "precision": "no",
+        "trackers": (),
+        "record": (),
+        "chunk_steps": 0,
+        "patience": 0,
+        "class_weights": False,
+    }
+    for name, supported in supports.items():
         if getattr(config, name) != supported:
             return f"{name} {getattr(config, name)}"
     schema = (source or data_source(config)).schema

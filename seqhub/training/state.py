@@ -31,6 +31,17 @@ class TrainerState:
     since_row: dict[str, float] = field(default_factory=lambda: {"rows": 0, "loss": 0.0, "correct": 0.0})
     validation_accuracy: float | None = None
     loss: float | None = None
+    best_loss: float | None = None  # lowest validation loss, for patience
+    best_sequences: int = 0  # training sequences presented until then
+    waited: int = 0  # validations since then
+
+    def is_best(self, validation_loss: float) -> bool:
+        """Add the loss of a validation, and return whether it is the lowest so far."""
+        if self.best_loss is None or validation_loss < self.best_loss:
+            self.best_loss, self.best_sequences, self.waited = validation_loss, self.sequences, 0
+            return True
+        self.waited += 1
+        return False
 
     def error_factor(self, largest: float, config: TrainConfig) -> float:
         """Update the average with the largest error of a step; return the learning-rate factor of schedule=error."""
@@ -43,7 +54,9 @@ class TrainerState:
         self.since_row["loss"] += float(errors[:, 2].sum())
         self.since_row["correct"] += float(errors[:, 3].sum())
 
-    def history_row(self, config: TrainConfig, correct: float, seen: int, rate: float) -> dict[str, Any]:
+    def history_row(
+        self, config: TrainConfig, correct: float, seen: int, rate: float, validation_loss: float | None = None
+    ) -> dict[str, Any]:
         """Return the history row of a validation, and reset the sums since the previous one.
 
         Args:
@@ -51,6 +64,7 @@ class TrainerState:
             correct: Number of correct sequences in the validation.
             seen: Number of evaluated sequences.
             rate: Learning rate of the last step.
+            validation_loss: Mean loss of the sequences; None if it was not computed.
 
         Raises:
             DivergedError: The loss is not finite.
@@ -68,6 +82,7 @@ class TrainerState:
             "seconds": round(self.seconds, 3),
             "validation_accuracy": self.validation_accuracy,
             "validation_examples": seen,
+            **({} if validation_loss is None else {"validation_loss": validation_loss}),
             **{name: total / count for name, (total, count) in self.recorded.items()},
         }
         self.recorded = {}

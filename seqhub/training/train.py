@@ -16,16 +16,20 @@ from seqhub.data.collate import collate_batch, to_tensors
 from seqhub.data.describe import warn
 from seqhub.data.source import DataSource
 from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError, SeqhubError
+from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.inference import ModelScorer
 from seqhub.metrics.classification import reaches
 from seqhub.metrics.per_example import example_accuracy, example_metrics
 from seqhub.models.predict import logistic_outputs
 from seqhub.native.transformers_kernels import use_native_scans
 from seqhub.records import RunRecord
+from seqhub.tasks.ref import FILE
 from seqhub.tasks.schema import TaskSchema
 from seqhub.training import checkpoints
 from seqhub.training.artifacts import build_record, save_run
+from seqhub.training.class_weights import class_weights
 from seqhub.training.config import TrainConfig
+from seqhub.training.configure import configure
 from seqhub.training.dataloaders import ValidationRows, content_identity, data_source, length_of, training_loader
 from seqhub.training.folder_lock import folder_lock
 from seqhub.training.history import FILE_NAME as HISTORY
@@ -58,18 +62,25 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 def train(
-    config: TrainConfig, *, resume: bool = False, callback: Callable[[TrainerState], None] | None = None
+    config: TrainConfig | None = None,
+    *,
+    resume: bool = False,
+    callback: Callable[[TrainerState], None] | None = None,
+    **settings: Any,
 ) -> RunRecord | None:
     """Train a model, and save weights, config, tokenizer, history and record into `config.output_dir`.
+
+    A run on a file of rows is evaluated, too: `train(data="reviews.csv")`.
 
     The function is called once, or in each process of `accelerate launch` or `torchrun`. The random state and the
     number of threads of the caller are restored.
 
     Args:
-        config: Settings of the run.
+        config: Settings of the run; None for those of the recipe of a task or file, and `settings`.
         resume: Continue from the checkpoint in the folder, with exactly the same results as an uninterrupted run; start
             a new run if there is no checkpoint.
         callback: Called in the main process after every validation.
+        **settings: Without `config`: `task` or `data`, and other arguments of `configure.configure`.
 
     Returns:
         The record in the main process, None in the others.
@@ -84,6 +95,10 @@ def train(
         PeerFailedError: Another process of the run failed.
     """
     require_main_guard()
+    if config is None:
+        config = configure(**settings)
+    elif settings:
+        raise InvalidConfigError(f"{', '.join(settings)}: must be in the config, or omit the config")
     with ExitStack() as stack:
         stack.enter_context(own_accelerate_state())
         stack.enter_context(torch_threads(config.threads))
@@ -91,7 +106,10 @@ def train(
         accelerator = _accelerator(config, launch())
         config = replace(config, cpu=config.cpu or (accelerator.num_processes > 1 and accelerator.device.type == "cpu"))
         with failing_together(TrainingInterrupted):
-            return _train(config, resume, callback, accelerator, stack)
+            record = _train(config, resume, callback, accelerator, stack)
+        if record is None or config.task.name != FILE:
+            return record
+        return evaluate(config.output_dir, data=config.file, trust_remote_code=config.trust_remote_code)
 
 
 def _accelerator(config: TrainConfig, started: Launch) -> Accelerator:
@@ -165,6 +183,7 @@ def _train(
     # criteria and the other state of a checkpoint
     criteria = Criteria(config.task, config.accuracy, config.seed, config.stopping_rule)
     state = TrainerState()
+    best: dict[str, Tensor] = {}  # weights with the lowest validation loss, for patience
     solved = False
     seed_process(config.seed, rank)
     if resume and (saved := checkpoints.load(config.output_dir)) is not None:
@@ -178,7 +197,9 @@ def _train(
         validation.load_state_dict(metadata["fresh"])
         criteria.load_state_dict(metadata["criteria"])
         state = TrainerState(**metadata["progress"])
-        solved = metadata.get("ended", False) and criteria.met(config.stop_at)  # only the artifacts are missing
+        best = {name.removeprefix("best."): each for name, each in tensors.items() if name.startswith("best.")}
+        out_of_patience = 0 < config.patience <= state.waited
+        solved = metadata.get("ended", False) and (criteria.met(config.stop_at) or out_of_patience)  # only to be saved
     recorded = stack.enter_context(capture(leaves(bare_model), config.record))
     history = History(config.output_dir, state.sequences, accelerator.is_main_process)
     if config.trackers:
@@ -190,6 +211,7 @@ def _train(
             if accelerator.is_main_process:
                 tensors, groups = checkpoints.flatten_optimizer(optimizer)
                 tensors |= {f"model.{name}": tensor for name, tensor in bare_model.state_dict().items()}
+                tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
                 for number, states in enumerate(random_states):
                     tensors |= {f"random.{number}{name}": torch.from_numpy(each) for name, each in states.items()}
                 metadata = {
@@ -209,6 +231,7 @@ def _train(
     # train
     started = time.perf_counter() - state.seconds
     logistic = logistic_outputs(bare_model)
+    weighted = class_weights(config, source, bare_model) if config.class_weights else None
     buffer = MetricBuffer(schema, logistic)
     model.train()
     batches = iter(loader)
@@ -231,7 +254,11 @@ def _train(
             scale = loss_scale(accelerator, bare_model, schema, part, local_rows, rows)
             extra: dict[str, Any] = {"past_key_values": carried, "use_cache": True} if config.chunk_steps else {}
             with torch.set_grad_enabled(scale.learns), _model_errors(config):
-                output = model(**part, **scale.arguments, **extra)
+                if weighted is None:
+                    output = model(**part, **scale.arguments, **extra)
+                else:
+                    output = model(**{name: each for name, each in part.items() if name != "labels"}, **extra)
+                    output.loss = weighted(output.logits, part["labels"], scale)
             outputs = output.logits.detach() if local_rows else output.logits.detach()[:0]
             logits.append(outputs)
             if config.chunk_steps and config.carry_state:
@@ -271,18 +298,21 @@ def _train(
         # validate
         if validation_due or state.sequences >= total:
             began = time.perf_counter()
-            correct, seen = validate(accelerator, bare_model, schema, validation, config)
+            correct, seen, validation_loss = validate(accelerator, bare_model, schema, validation, config)
             criteria.check(state.sequences, correct, seen, ModelScorer(bare_model, schema))
             recorded.clear()  # values recorded during the validation
             state.check_seconds += time.perf_counter() - began
             state.seconds = time.perf_counter() - started
-            row = state.history_row(config, correct, seen, optimizer.param_groups[0]["lr"])
+            if validation_loss is not None and state.is_best(validation_loss):
+                best = {name: each.detach().cpu().clone() for name, each in bare_model.state_dict().items()}
+            row = state.history_row(config, correct, seen, optimizer.param_groups[0]["lr"], validation_loss)
             history.append(row)
             if config.trackers:
                 accelerator.log({k: v for k, v in row.items() if k != "sequences"}, step=state.sequences)
             if callback is not None and accelerator.is_main_process:
                 callback(state)
-            (solved,) = gather_object([criteria.met(config.stop_at)])[:1]  # the first process decides
+            met = criteria.met(config.stop_at) or 0 < config.patience <= state.waited
+            (solved,) = gather_object([met])[:1]  # the first process decides
 
         state.seconds = time.perf_counter() - started
         if not solved and any(gather_object([bool(interrupted)])):
@@ -300,6 +330,8 @@ def _train(
     record = None
     with suppress(SaveError):
         save_checkpoint(ended=True)
+    if best:
+        bare_model.load_state_dict(best)
     if accelerator.is_main_process:
         tokens = loader.count_tokens(state.sequences)
         record = build_record(
@@ -322,30 +354,35 @@ def validate(
     schema: TaskSchema,
     validation: ValidationRows,
     config: TrainConfig,
-) -> tuple[float, int]:
-    """Return the number of correct rows and of evaluated rows of one validation; must be called by every process.
+) -> tuple[float, int, float | None]:
+    """Return the numbers of correct and of evaluated rows of one validation, and the mean loss for `config.patience`.
 
-    A sequence with a class or symbol per step counts by its share of correct steps. A validation ends early once it can
-    no longer reach the threshold `config.accuracy`.
+    It must be called by every process. A sequence with a class or symbol per step counts by its share of correct steps.
+    Without patience, a validation ends early once it can no longer reach the threshold `config.accuracy`.
     """
     model.eval()
-    correct, seen = 0.0, 0
+    correct, loss, seen = 0.0, 0.0, 0
     with torch.inference_mode(), accelerator.autocast(), _model_errors(config):
         for batch, rows in validation.batches():
             batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
             labels = batch.pop("labels")
-            local = torch.zeros((), dtype=torch.float64)
+            local = torch.zeros(2, dtype=torch.float64)
             if len(labels):
-                logits, logistic = model(**batch).logits, logistic_outputs(model)
-                local = example_accuracy(schema, logits, labels, batch["attention_mask"], logistic).cpu().double().sum()
+                logits, logistic, mask = model(**batch).logits, logistic_outputs(model), batch["attention_mask"]
+                if config.patience:
+                    local = example_metrics(schema, logits, labels, mask, logistic)[:, [3, 2]].cpu().double().sum(dim=0)
+                else:
+                    local[0] = example_accuracy(schema, logits, labels, mask, logistic).cpu().double().sum()
             if accelerator.num_processes > 1:
                 local = accelerator.reduce(local.to(accelerator.device))
-            correct += float(local)
+            correct, loss = correct + float(local[0]), loss + float(local[1])
             seen += rows
-            if not reaches(config.accuracy, validation.rows - (seen - correct), validation.rows):
+            if not config.patience and not reaches(
+                config.accuracy, validation.rows - (seen - correct), validation.rows
+            ):
                 break
     model.train()
-    return correct, seen
+    return correct, seen, loss / seen if config.patience else None
 
 
 def _largest_error(accelerator: Accelerator, errors: Tensor) -> float:

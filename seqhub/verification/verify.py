@@ -25,7 +25,7 @@ from seqhub.evaluation.load import check_files, load_model
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.records import DatasetRecord, RunRecord
 from seqhub.records.folders import other_content
-from seqhub.tasks.schema import CUSTOM, NO_LABEL, TaskSchema
+from seqhub.tasks.schema import NO_LABEL, TaskSchema
 from seqhub.tasks.splits import Split
 from seqhub.verification import remote
 
@@ -107,7 +107,7 @@ def _verify_model(
 ) -> Iterator[Finding]:
     record = RunRecord.load(folder)
     config = record.task.config
-    file, dataset = (dataset, None) if config is CUSTOM else (None, dataset)
+    file, dataset = (dataset, None) if record.task.is_custom else (None, dataset)
     source = DataSource.of_run(record, file)
     schema = source.schema
     try:
@@ -137,7 +137,7 @@ def _verify_model(
             pq.write_table(table, Path(scratch) / f"{split}.parquet")
             rows[split] = {"parquet": str(Path(scratch) / f"{split}.parquet")}
             dataset_id = published.dataset if published else str(dataset.resolve()) if dataset else None
-            if dataset_id is not None and config is not CUSTOM:
+            if dataset_id is not None and not record.task.is_custom:
                 rows[split] = {"dataset": dataset_id, "config": config.name, "split": split}
         job = {
             "model": published.model if published else str(folder.resolve()),

@@ -42,7 +42,7 @@ def contents(part: Batch, names: tuple[str, ...]) -> set[tuple[bytes, str]]:
 def test_written_rows_are_read_each_in_one_split(number: int, tmp_path: Path) -> None:
     rows = rows_of(number)
     assert write_vectors(tmp_path / "rows.parquet", rows) == {"": number}
-    schema, parts = read_vectors(tmp_path / "rows.parquet")
+    schema, parts = read_vectors(tmp_path / "rows.parquet")[:2]
     assert schema.step_shape == (3,)
     assert schema.labels == ("no", "yes")
     assert set.union(*(contents(part, schema.labels) for part in parts.values())) == {
@@ -66,7 +66,7 @@ def test_column_split_is_used_and_missing_splits_are_made_of_training_rows(tmp_p
     ):
         rows = rows_of(200, names)
         write_vectors(file, rows, overwrite=True)
-        schema, parts = read_vectors(file)
+        schema, parts = read_vectors(file)[:2]
         for split in set(names) - {"train", None}:
             assert contents(parts[split], schema.labels) == {
                 (row.values.tobytes(), row.label) for row in rows if row.split == split
@@ -105,7 +105,7 @@ def test_number_labels_are_in_numeric_order(tmp_path: Path) -> None:
     steps = pa.array([[[float(n)]] for n in range(110)])
     for labels in (pa.array([n % 11 for n in range(110)]), pa.array([str(n % 11) for n in range(110)])):
         pq.write_table(pa.table({"input_values": steps, "label": labels}), tmp_path / "rows.parquet")
-        schema, parts = read_vectors(tmp_path / "rows.parquet")
+        schema, parts = read_vectors(tmp_path / "rows.parquet")[:2]
         assert schema.labels == tuple(map(str, range(11)))
         assert (parts["train"].inputs[:, 0, 0] % 11 == parts["train"].labels).all()
 

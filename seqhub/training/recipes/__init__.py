@@ -44,7 +44,7 @@ def recipe(task: "str | TaskRef", model: str | None = None, name: str = "solve")
     if model is not None:
         chosen = ModelId.parse(model)
         if chosen.is_wrapped:
-            return solve.wrapped(ref.config)
+            return solve.wrapped(ref.name)
         settings = known[name](ref.config, chosen.name)
         return {key: value for key, value in settings.items() if key not in dict(chosen.options)}
     model = _DEFAULT_MODELS.get(ref.name, "lstm")

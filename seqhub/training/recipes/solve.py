@@ -6,9 +6,11 @@ The settings were found by search; docs/paper.md describes the search for the ta
 from typing import TYPE_CHECKING, Any
 
 from seqhub.models.recurrent import PRESETS as RECURRENT
+from seqhub.tasks.ref import FILE
 from seqhub.tasks.schema import CUSTOM, TaskConfig
 
 if TYPE_CHECKING:
+    from seqhub.tasks._file import FileConfig
     from seqhub.tasks.adding import AddingConfig
     from seqhub.tasks.echo import EchoConfig
     from seqhub.tasks.embedded_reber import EmbeddedReberConfig
@@ -27,6 +29,8 @@ RAMPS_TUTORIAL: Settings = {
     "evaluate_every": 20,
 }
 SQUARE_TUTORIAL: Settings = {"data": "splits", "epochs": 100, "max_sequences": 12_800, "evaluate_every": 1_280}
+
+_FILE_LENGTH: Settings = {"epochs": 30, "max_sequences": 10_000_000, "stop_at": "none", "patience": 6}
 
 _GATED = ("gru", "lstm")
 _LATCHED_STEPS = 500  # from this length on, noise that accumulates in the state would hide the signal
@@ -219,6 +223,33 @@ def echo(config: "EchoConfig", model: str) -> Settings:
     return {"chunk_steps": chunk_steps, "hidden_size": 32, "batch_size": 16, "learning_rate": 1e-2}
 
 
+# Rows of a file
+
+
+def file_rows(config: "FileConfig", model: str) -> Settings:
+    """Return settings for rows of any kind: a moderate width and rate, and epochs until the validation loss rises.
+
+    Heads on whole sequences read the mean of the states of both directions, which is easier to learn from a few hundred
+    rows than the last state.
+    """
+    settings: Settings = {
+        "hidden_size": 64,
+        "optimizer": "adam",
+        "learning_rate": 3e-3,
+        "batch_size": 32,
+        "max_grad_norm": 1.0,
+        **_FILE_LENGTH,
+    }
+    options: Settings = {}
+    if config.texts and model in RECURRENT:
+        options |= {"inputs": "embedding", "embedding_size": 32}
+    if model in RECURRENT and config.target in ("class", "number"):
+        options |= {"pooling": "mean"}
+    if model in RECURRENT and config.target != "next_symbol":
+        options |= {"bidirectional": True}
+    return settings | ({"model_options": options} if options else {})
+
+
 # Sequences of real values
 
 
@@ -351,6 +382,7 @@ RECIPES: dict[str, "Recipe"] = {
     "documents": documents,
     "echo": echo,
     "embedded_reber": embedded_reber,
+    FILE: file_rows,
     "long_lag": long_lag,
     "multiplication": multiplication,
     "ramps": ramps,
@@ -363,12 +395,12 @@ RECIPES: dict[str, "Recipe"] = {
 """Recipes by name of the task; all other tasks use `default`."""
 
 
-def wrapped(config: TaskConfig) -> Settings:
+def wrapped(name: str) -> Settings:
     """Return the settings of all wrapped models: those of comparisons between architectures, not of one task.
 
-    AdamW with a short warm-up, a cosine to zero, clipping and little weight decay.
+    AdamW with a short warm-up, a cosine to zero, clipping and little weight decay; several epochs of rows of a file.
     """
-    return {
+    settings = {
         "optimizer": "adamw",
         "learning_rate": 3e-3,
         "weight_decay": 0.01,
@@ -380,3 +412,4 @@ def wrapped(config: TaskConfig) -> Settings:
         "evaluate_size": 2_048,
         "checkpoint_every": 12_800,
     }
+    return settings | _FILE_LENGTH if name == FILE else settings

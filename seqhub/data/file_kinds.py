@@ -1,0 +1,270 @@
+"""Choice of the kind of rows of a file, and of its columns, from its content.
+
+Each choice can be made by an option instead, see `FileOptions`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from seqhub.data.labels import MAX_CLASSES
+from seqhub.data.table_reader import UserTable, read_table
+from seqhub.data.tabular import SPLIT_COLUMN
+from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
+from seqhub.models.tokenizer import split_words
+from seqhub.tasks.ref import FILE, TaskRef
+from seqhub.tasks.registry import configs_of
+from seqhub.tasks.schema import CUSTOM
+from seqhub.tasks.vocabulary import MAX_SYMBOLS
+
+Tokens = Literal["characters", "words"]
+Missing = Literal["refuse", "mask", "last", "mean", "zero"]
+Scale = Literal["standard", "robust", "none"]
+ColumnKind = Literal["number", "text", "numbers", "words", "steps", "empty", "other"]
+
+_TARGET_NAMES = ("label", "labels", "target", "class", "category", "y", "sentiment", "stars", "rating", "tags")
+_INPUT_NAMES = ("text", "input_values", "sentence", "review", "tokens", "words", "sequence", "series", "values", "x")
+_INDEX_NAMES = ("", "id", "index", "idx", "unnamed: 0", "row")
+_MAX_INTEGER_CLASSES = 20  # more different integers are numbers, not classes
+_WORDS_OF_A_TEXT = 3  # mean number of words from which on texts are divided into words
+_SAMPLE = 1_000  # rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """Options for reading a file of rows; None for the choice of seqhub, see `choose_columns`.
+
+    Args:
+        inputs: Column of texts or of series, the columns of several channels, or the columns of the steps of a series.
+        target: Column of the labels, numbers, or labels of the steps.
+        tokens: Symbols of a text: characters, or words by the word boundaries of Unicode in lower case.
+        max_vocab: Largest number of different symbols; rarer ones are unknown.
+        min_count: Smallest number of occurrences of a symbol in the training rows; by default 2 for words, else 1.
+        max_length: Number of steps after which a sequence is cut off; texts without a target are divided instead, by
+            default after 128 steps.
+        missing: Treatment of missing values in series, see `models.feature_extraction_series`.
+        scale: Scaling of series by the training rows: to mean and standard deviation, to median and interquartile
+            range, or none.
+        group: Column whose equal values stay in the same split, such as a patient.
+        time: Column by which rows are ordered: the earliest are for training, the latest for the test.
+        separator: Separator of the values in a line of a CSV file.
+    """
+
+    inputs: tuple[str, ...] = ()
+    target: str | None = None
+    tokens: Tokens | None = None
+    max_vocab: int = 20_000
+    min_count: int | None = None
+    max_length: int | None = None
+    missing: Missing = "refuse"
+    scale: Scale = "standard"
+    group: str | None = None
+    time: str | None = None
+    separator: str | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], task: TaskRef | str) -> "FileOptions":
+        """Return the options of a dictionary, as in the settings of a run.
+
+        Raises:
+            UnknownNameError: Unknown option or name.
+            InvalidConfigError: An option with a wrong type or outside its range.
+        """
+        hints = get_type_hints(cls)
+        values = dict(given)
+        for name, value in given.items():
+            if name not in hints:
+                raise UnknownNameError.of(f"data option of {task}", name, [each.name for each in fields(cls)])
+            if name == "inputs":
+                values[name] = (value,) if isinstance(value, str) else tuple(value)
+                continue
+            allowed = [each for part in (hints[name], *get_args(hints[name])) for each in _names(part)]
+            if allowed and value is not None and value not in allowed:
+                raise UnknownNameError.of(name, value, allowed)
+            kind = int if name in ("max_vocab", "min_count", "max_length") else str
+            if value is not None and type(value) is not kind:
+                raise InvalidConfigError(f"{name}={value!r}: must be of type {kind.__name__} (data option of {task})")
+        options = cls(**values)
+        for name, lowest, highest in (
+            ("max_vocab", 1, MAX_SYMBOLS - 1),
+            ("min_count", 1, 1 << 31),
+            ("max_length", 2, CUSTOM.length[1]),
+        ):
+            value = getattr(options, name)
+            if value is not None and not lowest <= value <= highest:
+                raise InvalidConfigError.of(name, value, f"{lowest:,} to {highest:,}", task)
+        if options.separator is not None and len(options.separator) != 1:
+            raise InvalidConfigError.of("separator", options.separator, "one character", task)
+        if options.group is not None and options.time is not None:
+            raise InvalidConfigError(f"group and time: each determines the splits; give one of them ({task})")
+        return options
+
+
+def _names(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def task_of_file(file: Path, given: Mapping[str, Any], kind: str | None = None) -> tuple[TaskRef, dict[str, Any]]:
+    """Return the task of a file, as in `file/text-class`, and its options with the columns that were chosen.
+
+    Args:
+        file: The file.
+        given: Options, see `FileOptions`.
+        kind: Kind of rows, a config of the task `file`; None to choose it.
+
+    Raises:
+        UnknownNameError, InvalidConfigError: See `FileOptions.of`; or an unknown kind.
+        InvalidInputError: The file cannot be read, or its columns do not determine a choice. The message has the file.
+    """
+    if kind is not None and kind not in configs_of(FILE):
+        raise UnknownNameError.of("kind", kind, configs_of(FILE))
+    options = FileOptions.of(given, f"{FILE}/{kind}" if kind else str(file))
+    chosen_kind, chosen = choose_columns(read_table(file, options.separator), options, kind)
+    named = {name: getattr(chosen, name) for name in ("inputs", "target", "tokens")}
+    named["inputs"] = list(chosen.inputs)
+    return TaskRef.parse(f"{FILE}/{chosen_kind}"), {
+        **given,
+        **{name: value for name, value in named.items() if value is not None},
+    }
+
+
+def choose_columns(table: UserTable, options: FileOptions, kind: str | None = None) -> tuple[str, FileOptions]:
+    """Return the kind of rows of a table, and the options with the columns of inputs and target.
+
+    The target is the column with a name such as `label` or `target`, else the only one with few different values, else
+    the only one that is left after the inputs. The inputs are the column with a name such as `text`, else the only one
+    of lists, else all of lists of numbers (channels), else the texts with the most characters, else all numbers
+    (steps). Texts without a target are to be continued. A target is a number if it is not an integer or has more than
+    20 values.
+
+    Raises:
+        InvalidInputError: The columns do not determine a choice, or do not fit the kind.
+    """
+    kinds = {name: column_kind(table.column(name)) for name in table.columns.column_names}
+    shown = f"columns {', '.join(map(repr, list(kinds)[:12]))} of {table.file}"
+    for option in ("target", "group", "time"):
+        _require_column(getattr(options, option), option, kinds, shown)
+    for name in options.inputs:
+        _require_column(name, "inputs", kinds, shown)
+    if options.target in options.inputs:
+        raise InvalidInputError(f"column {options.target!r} is both an input and the target ({table.file})")
+    continued = kind is not None and kind.endswith("next-symbol")
+    excluded = {SPLIT_COLUMN, options.group, options.time, *options.inputs}
+    pool = [name for name in kinds if name not in excluded and kinds[name] not in ("empty", "other")]
+    target = options.target or (None if continued else _named(pool, _TARGET_NAMES) or _only_classes(table, pool, kinds))
+    pool = [name for name in pool if name != target]
+    inputs = options.inputs or _inputs(table, pool, kinds)
+    rest = [name for name in pool if name not in inputs and name.lower() not in _INDEX_NAMES]
+    if target is None and not continued:
+        if len(rest) == 1:
+            target = rest[0]
+        elif rest or not inputs or kinds[inputs[0]] not in ("text", "words"):
+            raise InvalidInputError(f"{shown}: none is named like a target; give --target COLUMN")
+    if not inputs:
+        raise InvalidInputError(
+            f"{shown}: no column of texts, lists or numbers besides the target; give --inputs COLUMN"
+        )
+    texts = kinds[inputs[0]] in ("text", "words") or (kind is not None and kind.startswith("text-"))
+    if texts and len(inputs) > 1:
+        raise InvalidInputError(f"inputs {', '.join(inputs)} of {table.file}: must be one column of texts")
+    tokens = options.tokens
+    if texts and tokens is None:
+        tokens = "words" if kinds[inputs[0]] == "words" else _tokens(table, inputs[0], target)
+    chosen = kind or f"{'text' if texts else 'series'}-{_target_kind(table, target, kinds)}"
+    return chosen, replace(options, inputs=tuple(inputs), target=target, tokens=tokens if texts else None)
+
+
+def column_kind(column: pa.ChunkedArray) -> ColumnKind:
+    """Return the kind of the values of a column: numbers, texts, lists of numbers or words, or lists of steps."""
+    kind, types = column.type, pa.types
+    if column.null_count == len(column):
+        return "empty"
+    if types.is_large_list(kind):
+        inner = kind.value_type
+        if types.is_large_list(inner):
+            return "steps" if types.is_floating(inner.value_type) or types.is_integer(inner.value_type) else "other"
+        if types.is_large_string(inner):
+            return "words"
+        return "numbers" if types.is_floating(inner) or types.is_integer(inner) or types.is_boolean(inner) else "other"
+    if types.is_floating(kind) or types.is_integer(kind):
+        return "number"
+    return "text" if types.is_large_string(kind) else "other"
+
+
+def _require_column(name: str | None, option: str, kinds: Mapping[str, ColumnKind], shown: str) -> None:
+    if name is not None and name not in kinds:
+        raise InvalidInputError(f"--{option} {name}: no such column; {shown}")
+    if name is not None and kinds[name] in ("empty", "other"):
+        what = "no values" if kinds[name] == "empty" else "values of another type than texts, numbers and lists of them"
+        raise InvalidInputError(f"--{option} {name}: the column has {what}; {shown}")
+
+
+def _named(names: Iterable[str], wanted: tuple[str, ...]) -> str | None:
+    found = {name.strip().lower(): name for name in names}
+    return next((found[name] for name in wanted if name in found), None)
+
+
+def _only_classes(table: UserTable, names: Iterable[str], kinds: Mapping[str, ColumnKind]) -> str | None:
+    """Return the only column whose values are classes: few of them, each twice on average or more often."""
+    rows = table.columns.num_rows
+    found = []
+    for name in names:
+        if kinds[name] in ("text", "number") and name.lower() not in _INDEX_NAMES:
+            different = pc.count_distinct(table.columns.column(name)).as_py()
+            if 2 <= different <= min(MAX_CLASSES, rows // 2) and _whole(table.column(name)):
+                found.append(name)
+    return found[0] if len(found) == 1 else None
+
+
+def _whole(column: pa.ChunkedArray) -> bool:
+    """Return whether a column has no numbers with a fraction."""
+    return not pa.types.is_floating(column.type) or bool(
+        pc.all(pc.equal(column, pc.round(column)), skip_nulls=True).as_py()
+    )
+
+
+def _inputs(table: UserTable, pool: list[str], kinds: Mapping[str, ColumnKind]) -> tuple[str, ...]:
+    usable = [name for name in pool if kinds[name] != "number"]
+    named = _named(usable, _INPUT_NAMES)
+    if named is not None:
+        return (named,)
+    for kind in ("steps", "words"):
+        found = [name for name in usable if kinds[name] == kind]
+        if len(found) == 1:
+            return (found[0],)
+    channels = tuple(name for name in usable if kinds[name] == "numbers")
+    if channels:
+        return channels
+    texts = [name for name in usable if kinds[name] == "text"]
+    if texts:
+        length = {name: pc.sum(pc.utf8_length(table.texts(name).cast(pa.large_string()))).as_py() for name in texts}
+        return (max(texts, key=lambda name: length[name] or 0),)
+    steps = tuple(name for name in pool if kinds[name] == "number" and name.lower() not in _INDEX_NAMES)
+    return steps if len(steps) > 1 else ()
+
+
+def _tokens(table: UserTable, name: str, target: str | None) -> Tokens:
+    """Return words for texts of several words each; characters for texts to be continued, too."""
+    texts = [str(text) for text in table.texts(name)[:_SAMPLE].to_pylist() if text is not None]
+    if target is None or not texts:
+        return "characters"
+    words = sum(len(found) for found in split_words(text[:_SAMPLE] for text in texts))
+    return "words" if words / len(texts) >= _WORDS_OF_A_TEXT else "characters"
+
+
+def _target_kind(table: UserTable, target: str | None, kinds: Mapping[str, ColumnKind]) -> str:
+    if target is None:
+        return "next-symbol"
+    if kinds[target] in ("numbers", "words"):
+        return "step-class"
+    if kinds[target] == "steps":
+        raise InvalidInputError(f"column {target!r} of {table.file} has lists of lists; need labels or numbers")
+    if kinds[target] == "text" or pa.types.is_boolean(table.columns.column(target).type):
+        return "class"
+    column = table.column(target)
+    few = pc.count_distinct(column).as_py() <= _MAX_INTEGER_CLASSES
+    return "class" if few and _whole(column) else "number"

@@ -1,0 +1,184 @@
+"""Simple predictions for the rows of a file, which a model should exceed.
+
+    majority, mean        the most frequent class or symbol of the training rows, or their mean number
+    symbol counts         naive Bayes classifier of the numbers of each symbol in a text (bag of words); for numbers,
+                          ridge regression on the shares of the most frequent symbols
+    series statistics     ridge regression on mean, deviation, least, largest, first and last value of each channel
+    each step alone       the most frequent class of each symbol, or ridge regression on the values of one step
+    previous symbol       the most frequent symbol after each symbol
+
+Ridge regressions of classes are on their indicators; the largest prediction is the class.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqhub.data.source import DataSource
+from seqhub.tasks.schema import NO_LABEL, Batch, TaskSchema
+
+_MOST_SYMBOLS = 500  # columns of a regression
+_RIDGE = 1.0  # penalty on standardised columns
+_ROWS_AT_ONCE = 4_096
+
+
+def simple_baselines(source: DataSource) -> dict[str, dict[str, float]]:
+    """Return name -> split -> accuracy (of steps, if they have classes), or mean squared error of numbers.
+
+    The rows are those of a file; validation and test are measured.
+    """
+    parts = {name: _whole(source, name) for name in ("train", "validation", "test")}
+    schema, train = source.schema, parts.pop("train")
+    if schema.target == "class":
+        found = _of_classes(schema, train, parts)
+    elif schema.target == "number":
+        found = _of_numbers(schema, train, parts)
+    elif schema.target == "step_class":
+        found = _of_steps(schema, train, parts)
+    else:
+        found = _of_next_symbols(schema, train, parts)
+    return {
+        name: {split: round(float(value), 6) for split, value in measured.items()} for name, measured in found.items()
+    }
+
+
+Measured = dict[str, dict[str, Any]]
+
+
+def _whole(source: DataSource, name: str) -> Batch:
+    return source.split(name).blocks(0, -(-source.sizes[name] // 1024))
+
+
+def _of_classes(schema: TaskSchema, train: Batch, parts: dict[str, Batch]) -> Measured:
+    classes = len(schema.labels)
+    most = np.bincount(train.labels, minlength=classes).argmax()
+    found = {"majority": {name: (part.labels == most).mean() for name, part in parts.items()}}
+    if schema.vocabulary is None:
+        predict = _regression(series_statistics(train), np.eye(classes)[train.labels])
+        found["series statistics"] = {
+            name: (predict(series_statistics(part)).argmax(axis=1) == part.labels).mean()
+            for name, part in parts.items()
+        }
+        return found
+    size = len(schema.vocabulary) + 1
+    counts = np.zeros((classes, size))
+    for label in range(classes):
+        members = train.inputs[train.labels == label]
+        counts[label] = np.bincount(members[members > 0], minlength=size)
+    scores = np.log(counts + 1) - np.log((counts[:, 1:] + 1).sum(axis=1, keepdims=True))
+    scores[:, 0] = 0  # padding
+    prior = np.log(np.bincount(train.labels, minlength=classes))
+    found["symbol counts"] = {
+        name: (_sums(scores, part.inputs, prior).argmax(axis=1) == part.labels).mean() for name, part in parts.items()
+    }
+    return found
+
+
+def _sums(scores: NDArray[np.float64], inputs: NDArray[Any], prior: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sums (N, C) of the scores (C, V) of the symbols of each text."""
+    sums = np.empty((len(inputs), len(scores)))
+    for start in range(0, len(inputs), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        for number, each in enumerate(scores):
+            sums[part, number] = each[inputs[part]].sum(axis=1) + prior[number]
+    return sums
+
+
+def _of_numbers(schema: TaskSchema, train: Batch, parts: dict[str, Batch]) -> Measured:
+    mean = train.labels.mean(dtype=np.float64)
+    found = {"mean": {name: np.square(part.labels - mean).mean() for name, part in parts.items()}}
+    if schema.vocabulary is None:
+        name, features = "series statistics", series_statistics
+    else:
+        frequent = np.bincount(train.inputs[train.inputs > 0])
+        chosen = np.argsort(-frequent, kind="stable")[: min(_MOST_SYMBOLS, (frequent > 0).sum())]
+        place = np.full(len(schema.vocabulary) + 1, len(chosen))
+        place[chosen] = np.arange(len(chosen))
+
+        def features(part: Batch) -> NDArray[np.float64]:
+            counts = np.zeros((len(part), len(chosen) + 1))
+            rows = np.repeat(np.arange(len(part)), part.inputs.shape[1])
+            real = part.inputs.reshape(-1) > 0
+            np.add.at(counts, (rows[real], place[part.inputs.reshape(-1)[real]]), 1)
+            return counts / part.lengths[:, None]
+
+        name = "symbol counts"
+    predict = _regression(features(train), train.labels[:, None].astype(np.float64))
+    found[name] = {
+        split: np.square(predict(features(part))[:, 0] - part.labels).mean() for split, part in parts.items()
+    }
+    return found
+
+
+def _of_steps(schema: TaskSchema, train: Batch, parts: dict[str, Batch]) -> Measured:
+    classes = len(schema.labels)
+    counted = train.labels != NO_LABEL
+    most = np.bincount(train.labels[counted], minlength=classes).argmax()
+
+    def accuracy(part: Batch, predicted: Any) -> float:
+        labelled = part.labels != NO_LABEL
+        right = (part.labels == predicted) & labelled
+        return float(right.sum() / max(1, labelled.sum()))
+
+    found = {"majority": {name: accuracy(part, most) for name, part in parts.items()}}
+    if schema.vocabulary is not None:
+        table = np.zeros((len(schema.vocabulary) + 1, classes), np.int64)
+        np.add.at(table, (train.inputs[counted], train.labels[counted]), 1)
+        table[:, most] += table.sum(axis=1) == 0
+        best = table.argmax(axis=1)
+        found["each step alone"] = {name: accuracy(part, best[part.inputs]) for name, part in parts.items()}
+        return found
+    predict = _regression(train.inputs[counted].astype(np.float64), np.eye(classes)[train.labels[counted]])
+    found["each step alone"] = {
+        name: accuracy(part, predict(part.inputs.reshape(-1, part.inputs.shape[2])).argmax(axis=1).reshape(
+            part.labels.shape)) for name, part in parts.items()
+    }  # fmt: skip
+    return found
+
+
+def _of_next_symbols(schema: TaskSchema, train: Batch, parts: dict[str, Batch]) -> Measured:
+    assert schema.vocabulary is not None
+    size = len(schema.vocabulary) + 1
+    before, after = _pairs(train)
+    most = np.bincount(after, minlength=size).argmax()
+    found: Measured = {"majority": {}, "previous symbol": {}}
+    pairs, counts = np.unique(before.astype(np.int64) * size + after, return_counts=True)
+    best = np.full(size, most)
+    order = np.argsort(counts, kind="stable")  # the most frequent successor of each symbol is written last
+    best[pairs[order] // size] = pairs[order] % size
+    for name, part in parts.items():
+        before, after = _pairs(part)
+        found["majority"][name] = (after == most).mean()
+        found["previous symbol"][name] = (best[before] == after).mean()
+    return found
+
+
+def _pairs(part: Batch) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return all symbols that have a next one, and the next ones."""
+    real = part.inputs[:, 1:] > 0
+    return part.inputs[:, :-1][real], part.inputs[:, 1:][real]
+
+
+def series_statistics(part: Batch) -> NDArray[np.float64]:
+    """Return mean, deviation, least, largest, first and last value of each feature, (N, 6 F)."""
+    values = part.inputs.astype(np.float64)
+    real = (np.arange(values.shape[1]) < part.lengths[:, None])[:, :, None]
+    count = part.lengths[:, None]
+    mean = values.sum(axis=1) / count
+    deviation = np.sqrt((np.square(values - mean[:, None]) * real).sum(axis=1) / count)
+    least = np.where(real, values, np.inf).min(axis=1)
+    largest = np.where(real, values, -np.inf).max(axis=1)
+    last = values[np.arange(len(values)), part.lengths - 1]
+    return np.concatenate([mean, deviation, least, largest, values[:, 0], last], axis=1)
+
+
+def _regression(features: NDArray[np.float64], targets: NDArray[np.float64]) -> Any:
+    """Return a function that predicts (N, K) from (N, D), fitted by ridge regression on standardised columns."""
+    center, spread = features.mean(axis=0), features.std(axis=0)
+    spread = np.where(spread > 1e-12, spread, 1.0)
+    offset = targets.mean(axis=0)
+    columns = (features - center) / spread
+    gram = columns.T @ columns + _RIDGE * np.eye(columns.shape[1])
+    weights = np.linalg.solve(gram, columns.T @ (targets - offset))
+    return lambda given: (given - center) / spread @ weights + offset

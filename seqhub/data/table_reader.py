@@ -1,0 +1,436 @@
+"""Reader of tables in any format: CSV, TSV, JSON lines, Parquet, Arrow, text and NumPy's .npz.
+
+    .csv, .tsv                   a header and records; quoted line breaks, BOM and CRLF are allowed
+    .jsonl, .ndjson, .json       one object in each line; or, in a .json file, one list of objects
+    .parquet, .arrow, .feather   columns
+    .npz                         arrays with one entry for each row; a dictionary of names and arrays
+    .txt, or any other suffix    one text in each line
+
+Files with the suffix .gz, .bz2, .xz or .zst are decompressed. Parquet, Arrow, .npz and compressed files are also
+detected by their first bytes, with any suffix.
+
+Columns have the same values in every format: a column of texts that are all numbers is a column of numbers, and a
+column of texts that are all JSON lists is a column of lists. In a column of numbers, the texts of `MISSING` are
+missing values.
+"""
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from seqhub.errors import InvalidInputError
+
+MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # in any case, in columns of numbers
+
+_MAX_BYTES = 1 << 31  # of a file after decompression
+_ROWS_AT_ONCE = 1 << 14
+_BOM = b"\xef\xbb\xbf"
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_JSON = (".jsonl", ".ndjson", ".json")
+_COMPRESSED: dict[str, tuple[bytes, Callable[[Any], Any]]] = {
+    ".gz": (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file)),
+    ".bz2": (b"BZh", bz2.BZ2File),
+    ".xz": (b"\xfd7zXZ\x00", lzma.LZMAFile),
+    ".zst": (b"\x28\xb5\x2f\xfd", lambda file: pa.CompressedInputStream(pa.PythonFile(file), "zstd")),
+}
+_ARROW = (b"ARROW1", b"\xff\xff\xff\xff")
+_FILE_SUFFIXES = (*_SEPARATORS, *_JSON, ".parquet", ".arrow", ".feather", ".npz", ".txt", *_COMPRESSED)
+
+
+def looks_like_a_file(name: str) -> bool:
+    """Return whether a name on a command line has the suffix of a file of rows.
+
+    >>> looks_like_a_file("reviews.csv.gz"), looks_like_a_file("qrsu/hard")
+    (True, False)
+    """
+    return Path(name).suffix.lower() in _FILE_SUFFIXES
+
+
+@dataclass(frozen=True)
+class UserTable:
+    """Columns of a file.
+
+    Args:
+        file: The file, for error messages.
+        columns: Columns as in the file; texts are not interpreted, see `column`.
+        lines: Line of each row in the file, counted from 1; None for formats without lines.
+    """
+
+    file: Path
+    columns: pa.Table
+    lines: NDArray[np.int64] | None = None
+
+    def where(self, row: int) -> str:
+        """Return the position of a row for messages."""
+        return f"row {row} of {self.file}" if self.lines is None else f"line {self.lines[row]} of {self.file}"
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return a column of texts, numbers (float64), or lists of these, in the same way for every format."""
+        return _interpreted(_plain(self.columns.column(name)))
+
+    def texts(self, name: str) -> pa.ChunkedArray:
+        """Return a column as in the file, without the interpretation of texts as numbers or lists."""
+        return _plain(self.columns.column(name))
+
+
+def read_table(file: Path, separator: str | None = None) -> UserTable:
+    """Return the table of a file, see the top of this module.
+
+    Args:
+        file: The file.
+        separator: Separator of the values in a line of a .csv or .tsv file; None for a comma or a tab.
+
+    Raises:
+        InvalidInputError: The file is missing, empty, too large, changes while it is read, or cannot be read in its
+            format. The message has file and position.
+    """
+    with _readable(file):
+        status = file.stat()
+        table = _read_once(file, separator, status.st_size, status.st_mtime_ns)
+    if not table.columns.num_rows:
+        raise InvalidInputError(f"{file} has no rows; need 10 or more")
+    return table
+
+
+def iterate_tables(file: Path, separator: str | None = None, rows: int = _ROWS_AT_ONCE) -> Iterator[UserTable]:
+    """Yield the rows of a file in parts, so that memory does not depend on its size.
+
+    Parts have up to `rows` rows. An .npz file and a .json file with one list are read at once. Errors are those of
+    `read_table`, except that a file without rows is allowed.
+    """
+    with _readable(file):
+        yield from _parts(file, separator, rows, 1 << 63)
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Raise InvalidInputError if a file cannot be opened, or has changed at the end."""
+    try:
+        before = file.stat()
+        yield
+        after = file.stat()
+    except IsADirectoryError:
+        raise InvalidInputError(f"{file} is a folder; need a file") from None
+    except OSError as error:
+        raise InvalidInputError(f"{file} cannot be read: {error.strerror or error}") from None
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise InvalidInputError(f"{file} changed while it was read; read it again when it is complete")
+
+
+@lru_cache(maxsize=1)
+def _read_once(file: Path, separator: str | None, size: int, changed: int) -> UserTable:
+    """Read a file; cached by its size and modification time, because it is read for its kind and then for its rows."""
+    return _read(file, separator)
+
+
+def forget_table() -> None:
+    """Free the memory of the table that was read last."""
+    _read_once.cache_clear()
+
+
+def _read(file: Path, separator: str | None) -> UserTable:
+    parts = list(_parts(file, separator, None, _MAX_BYTES))
+    lines = None if parts[0].lines is None else np.concatenate([part.lines for part in parts])
+    return UserTable(file, pa.concat_tables([part.columns for part in parts]), lines)
+
+
+def _parts(file: Path, separator: str | None, rows: int | None, most: int) -> Iterator[UserTable]:
+    """Yield at least one table of a file, of up to `rows` rows, None for as many as the reader of the format returns.
+
+    Texts of more than `most` bytes are an error.
+    """
+    for part in _parts_of_format(file, separator, rows, most):
+        names = part.columns.column_names
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise InvalidInputError(
+                f"column {repeated!r} occurs {names.count(repeated)} times in {file}; need other names"
+            )
+        yield part
+
+
+def _parts_of_format(file: Path, separator: str | None, rows: int | None, most: int) -> Iterator[UserTable]:
+    with file.open("rb") as opened:
+        first = opened.read(8)
+    suffixes = [each.lower() for each in file.suffixes]
+    if suffixes and suffixes[-1] in _COMPRESSED:
+        suffixes.pop()
+    suffix = suffixes[-1] if suffixes else ""
+    if first[:4] == b"PAR1":
+        yield from _arrow(file, "Parquet", rows)
+    elif first.startswith(_ARROW):
+        yield from _arrow(file, "Arrow", rows)
+    elif first[:4] == b"PK\x03\x04":
+        yield UserTable(file, _npz(file))
+    elif suffix in (".parquet", ".arrow", ".feather", ".npz"):
+        kind = {".parquet": "Parquet", ".npz": "NumPy's .npz"}.get(suffix, "Arrow")
+        raise InvalidInputError(f"{file} cannot be read as {kind}: it starts with other bytes")
+    elif suffix in _JSON:
+        yield from _json(file, suffix, rows, most)
+    elif suffix in _SEPARATORS or separator is not None:
+        yield from _separated(file, separator or _SEPARATORS[suffix], rows or _ROWS_AT_ONCE, most)
+    else:
+        yield from _lines_of_text(file, rows or _ROWS_AT_ONCE, most)
+
+
+@contextmanager
+def _open(file: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading, decompressed if it is compressed."""
+    with file.open("rb") as opened:
+        first = opened.read(8)
+        opened.seek(0)
+        wrap = next((wrap for magic, wrap in _COMPRESSED.values() if first.startswith(magic)), None)
+        try:
+            yield opened if wrap is None else io.BufferedReader(wrap(opened), 1 << 20)
+        except (EOFError, lzma.LZMAError, pa.ArrowException, gzip.BadGzipFile, zlib.error) as error:
+            raise InvalidInputError(f"{file} cannot be decompressed: {error}") from None
+
+
+def _text_lines(file: Path, most: int) -> Iterator[str]:
+    """Yield the lines of a UTF-8 file of up to `most` bytes with their ends; errors have the byte, counted from 0."""
+    position = 0
+    with _open(file) as opened:
+        for raw in opened:
+            start = len(_BOM) if not position and raw.startswith(_BOM) else 0
+            wrong = raw.find(b"\0")  # UTF-16, most likely
+            try:
+                text = raw[start:].decode()
+            except UnicodeDecodeError as error:
+                wrong = error.start + start if wrong < 0 else min(wrong, error.start + start)
+            if wrong >= 0:
+                where = f"byte 0x{raw[wrong]:02x} at position {position + wrong:,} of {file}"
+                raise InvalidInputError(f"{where}; need a text in UTF-8, as `iconv -t UTF-8` writes it")
+            position += len(raw)
+            if position > most:
+                raise InvalidInputError(f"{file} has more than {most:,} bytes of text; need fewer")
+            yield text
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Allow fields of any length in the CSV reader, whose default limit is 131,072 characters."""
+    before = csv.field_size_limit(_MAX_BYTES)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _separated(file: Path, separator: str, at_once: int, most: int) -> Iterator[UserTable]:
+    lines: list[int] = []
+    rows: list[list[str]] = []
+    reader = csv.reader(_text_lines(file, most), delimiter=separator, strict=True)
+    header, number = _next_record(reader, file)
+    header = [name.strip() for name in header or ()]
+    _require_header(header, separator, file)
+    yielded = False
+    while (record := _next_record(reader, file))[0] is not None:
+        values, number = record
+        if not values:  # an empty line
+            continue
+        if len(values) != len(header):
+            raise InvalidInputError(
+                f"{len(values)} values in line {number} of {file}; the header has {len(header)} columns, separated by "
+                f"{separator!r}"
+            )
+        rows.append(values)
+        lines.append(number)
+        if len(rows) == at_once:
+            yield UserTable(file, _strings(rows, header), np.array(lines, np.int64))
+            rows, lines, yielded = [], [], True
+    if rows or not yielded:
+        yield UserTable(file, _strings(rows, header), np.array(lines, np.int64))
+
+
+def _next_record(reader: Any, file: Path) -> tuple[list[str] | None, int]:
+    """Return the next record of a CSV reader, None at the end, and the number of its last line."""
+    try:
+        with _long_fields():  # not around a `yield`, which would change the limit for the consumer
+            return next(reader, None), reader.line_num
+    except csv.Error as error:
+        raise InvalidInputError(f"line {reader.line_num} of {file} is not valid CSV: {error}") from None
+
+
+def _require_header(header: list[str], separator: str, file: Path) -> None:
+    if not any(header):
+        raise InvalidInputError(f"{file} is empty; need a header and 10 rows or more")
+    if len(header) == 1:
+        other = next((each for each in (";", "\t", "|", ",") if each in header[0]), None)
+        if other is not None:
+            raise InvalidInputError(
+                f"one column, {header[0][:60]!r}, in {file}; if its values are separated by {other!r}, give "
+                f"--separator {other!r}"
+            )
+
+
+def _strings(rows: list[list[str]], header: list[str]) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else ((),) * len(header)
+    return pa.Table.from_arrays([pa.array(list(column), pa.large_string()) for column in columns], header)
+
+
+def _lines_of_text(file: Path, at_once: int, most: int) -> Iterator[UserTable]:
+    lines = ((number, line) for number, line in enumerate(_text_lines(file, most), start=1) if line.strip())
+    yielded = False
+    while (part := list(islice(lines, at_once))) or not yielded:
+        texts = pa.array([line.rstrip("\r\n") for _, line in part], pa.large_string())
+        yield UserTable(file, pa.table({"text": texts}), np.array([number for number, _ in part], np.int64))
+        yielded = True
+
+
+def _json(file: Path, suffix: str, at_once: int | None, most: int) -> Iterator[UserTable]:
+    start = next((line for line in _text_lines(file, most) if line.strip()), "")
+    if suffix == ".json" and start.lstrip().startswith("["):
+        try:
+            rows = json.loads("".join(_text_lines(file, most)))
+        except (ValueError, RecursionError) as error:
+            raise InvalidInputError(f"{file} is not JSON: {error}") from None
+        yield _of_objects(file, rows, None)
+        return
+    lines = ((number, line) for number, line in enumerate(_text_lines(file, most), start=1) if line.strip())
+    yielded = False
+    while (part := list(islice(lines, at_once))) or not yielded:
+        rows = []
+        for number, line in part:
+            try:
+                rows.append(json.loads(line))
+            except (ValueError, RecursionError) as error:
+                raise InvalidInputError(f"line {number} of {file} is not JSON: {error}") from None
+        yield _of_objects(file, rows, np.array([number for number, _ in part], np.int64))
+        yielded = True
+
+
+def _of_objects(file: Path, rows: list[Any], lines: NDArray[np.int64] | None) -> UserTable:
+    for row, each in enumerate(rows):
+        if not isinstance(each, dict):
+            where = f"row {row} of {file}" if lines is None else f"line {lines[row]} of {file}"
+            raise InvalidInputError(f'{where} is not a JSON object, as in {{"text": ..., "label": ...}}')
+    names = list(dict.fromkeys(name for each in rows for name in each))
+    columns = {name: _json_column([each.get(name) for each in rows], name, file) for name in names}
+    return UserTable(file, pa.table(columns), lines)
+
+
+def _json_column(values: list[Any], name: str, file: Path) -> pa.Array:
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) > 1 and not kinds & {list, dict}:  # numbers and texts, as in a CSV file
+        values = [value if value is None else _shown(value) for value in values]
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InvalidInputError(f"column {name!r} of {file} has values of several types: {reason}") from None
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _arrow(file: Path, kind: str, at_once: int | None) -> Iterator[UserTable]:
+    """Yield the rows of a Parquet or Arrow file."""
+    try:
+        if kind == "Parquet":  # not `read_table`, which would add columns for folders such as label=1
+            with pq.ParquetFile(file) as opened:
+                if at_once is None or not opened.metadata.num_rows:
+                    yield UserTable(file, opened.read())
+                    return
+                for batch in opened.iter_batches(at_once):
+                    yield UserTable(file, pa.Table.from_batches([batch]))
+            return
+        content = file.read_bytes()  # not memory-mapped, because the file may be replaced while it is in use
+        try:
+            table = pa.ipc.open_file(content).read_all()
+        except pa.ArrowInvalid:
+            table = pa.ipc.open_stream(content).read_all()  # the format of `datasets`
+        for start in range(0, max(1, table.num_rows), at_once or max(1, table.num_rows)):
+            yield UserTable(file, table.slice(start, at_once))
+    except (OSError, pa.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise InvalidInputError(f"{file} cannot be read as {kind}: {reason}") from None
+
+
+def _npz(file: Path) -> pa.Table:
+    columns: dict[str, pa.Array] = {}
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            for name in arrays.files:
+                columns[name] = _array_column(arrays[name], name, file)
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise InvalidInputError(f"{file} cannot be read as NumPy's .npz: {str(error).partition(chr(10))[0]}") from None
+    sizes = {name: len(column) for name, column in columns.items()}
+    if not columns or len(set(sizes.values())) > 1:
+        shown = ", ".join(f"{name} with {size:,}" for name, size in sizes.items())
+        raise InvalidInputError(f"arrays {shown or 'none'} in {file}; need arrays with one entry for each row")
+    return pa.table(columns)
+
+
+def _array_column(array: NDArray[Any], name: str, file: Path) -> pa.Array:
+    if array.dtype.kind not in "biufU" or not 1 <= array.ndim <= 3:
+        raise InvalidInputError(
+            f"array {name!r} of {file} has {array.ndim} dimensions of type {array.dtype}; need (rows,), (rows, steps) "
+            "or (rows, steps, features) of numbers or texts"
+        )
+    column = pa.array(array.reshape(-1).tolist() if array.dtype.kind == "U" else array.reshape(-1))
+    for size in reversed(array.shape[1:]):
+        column = pa.FixedSizeListArray.from_arrays(column, size)
+    return column
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column with one type for each kind of value: large texts, float64, and large lists of these."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _plain(column.cast(kind.value_type))
+    wanted = _plain_type(kind)
+    return column if wanted == kind else column.cast(wanted)
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    types = pa.types
+    if types.is_nested(kind) and not types.is_struct(kind) and not types.is_map(kind) and not types.is_union(kind):
+        return pa.large_list(_plain_type(kind.value_type))
+    if types.is_floating(kind) or types.is_decimal(kind):
+        return pa.float64()
+    if types.is_boolean(kind) or types.is_integer(kind):  # the classes of these columns have other names
+        return kind
+    return pa.large_string() if not types.is_null(kind) and not types.is_struct(kind) else kind
+
+
+def _interpreted(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the numbers or lists of a column of texts; other columns and texts are returned unchanged."""
+    if pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
+        return column.cast(pa.int64()).cast(pa.float64(), safe=False)
+    if not pa.types.is_large_string(column.type):
+        return column
+    stripped = pc.utf8_trim_whitespace(column)
+    known = pc.if_else(pc.is_in(pc.utf8_lower(stripped), pa.array(MISSING, pa.large_string())), None, stripped)
+    if known.null_count == len(known):
+        return column
+    try:
+        return known.cast(pa.float64())
+    except pa.ArrowInvalid:
+        pass
+    filled = pc.starts_with(known, "[")
+    if not pc.all(filled).as_py():  # missing values do not count
+        return column
+    try:
+        lists = [None if value is None else json.loads(value) for value in known.to_pylist()]
+        return _plain(pa.chunked_array([pa.array(lists)]))
+    except (ValueError, RecursionError, pa.ArrowException):
+        return column

@@ -1,0 +1,213 @@
+"""Predictions of a saved classifier or regression model for the rows of a file."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from seqhub._logging import quiet_transformers
+from seqhub.data.file_kinds import FileOptions, column_kind
+from seqhub.data.file_rows import prepare_series, read_series, read_texts
+from seqhub.data.table_reader import UserTable, iterate_tables
+from seqhub.errors import InvalidInputError
+from seqhub.evaluation.load import load_model
+from seqhub.models.feature_extraction_series import SeriesFeatureExtractor
+from seqhub.models.predict import is_regression, labels_of, predict_logits, probabilities_of
+from seqhub.records import RunRecord
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_GIVEN = Path("the list of rows")  # in messages, instead of a file
+_HEADS = {"TokenClassification": "token", "CausalLM": "causal"}  # end of the class of a model -> head
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Prediction for one row.
+
+    Attributes:
+        row: Number of the row, from 0.
+        value: Label, or number in the unit of the target; for a classifier of steps, a list of labels.
+        probabilities: Probability of each class, or the classes of each step; empty for numbers.
+    """
+
+    row: int
+    value: Any
+    probabilities: dict[str, float] | list[dict[str, float]]
+
+
+def predict(
+    model: Path | str,
+    data: Path | str | Sequence[Any],
+    *,
+    inputs: str | Sequence[str] | None = None,
+    separator: str | None = None,
+    batch_size: int = 256,
+    trust_remote_code: bool = False,
+) -> Iterator[Prediction]:
+    """Yield the predictions of a saved model for the rows of a file or a list, in order.
+
+    A file is read in parts, so that memory does not depend on its size. Texts are divided into symbols, and series are
+    filled and scaled, as for the training of the model.
+
+    Args:
+        model: Model folder.
+        data: File of rows, see `data.table_reader`; or a list of texts, or of raw series (steps, channels).
+        inputs: Column of the texts or series, or columns of channels or steps; None for those of the training file, or
+            `text` or `input_values` for another model.
+        separator: Separator of the values in a line of a CSV file; None for a comma or a tab.
+        batch_size: Sequences in a batch.
+        trust_remote_code: Consent to run the code of a wrapped module, see `load.load_model`.
+
+    Raises:
+        FileNotFoundError, CorruptFileError, InvalidConfigError: See `load.load_model`.
+        InvalidInputError: The model continues texts or reconstructs its inputs, the file has no such column, or a row
+            is not valid; the message has its position.
+    """
+    folder = Path(model)
+    predictor = _Predictor(folder, inputs, batch_size, trust_remote_code)
+    if isinstance(data, (str, Path)):
+        tables = iterate_tables(Path(data), separator)
+    else:
+        tables = iter([_table(data)])
+        predictor.options = FileOptions(inputs=("rows",), max_length=predictor.options.max_length)
+    return predictor.predictions(tables)
+
+
+class _Predictor:
+    """Loaded model with all that a prediction needs."""
+
+    def __init__(self, folder: Path, inputs: str | Sequence[str] | None, batch_size: int, trusted: bool) -> None:
+        from transformers import AutoTokenizer
+
+        record = RunRecord.load(folder) if (folder / RunRecord.FILE_NAME).is_file() else None
+        self.model = load_model(folder, _head(folder), trust_remote_code=trusted)
+        target = None if record is None else record.schema.target
+        if target in ("next_symbol", "inputs"):
+            what = "continues texts; use `generate`" if target == "next_symbol" else "reconstructs its inputs"
+            raise InvalidInputError(f"the model in {folder} {what}, as on its card; need a model of labels or numbers")
+        self.reads_series = self.model.main_input_name == "input_values"
+        if not self.reads_series and getattr(self.model.config, "inputs", None) == "values":
+            self.reads_series = True
+        reading: dict[str, Any] = {} if record is None else record.data.get("reading", {})
+        self.reading = reading
+        self.labels = () if record is None else record.schema.labels
+        chosen = (inputs,) if isinstance(inputs, str) else tuple(inputs or reading.get("inputs", ()))
+        tokens = reading.get("tokens")
+        self.options = FileOptions(
+            inputs=chosen or (("input_values",) if self.reads_series else ("text",)),
+            tokens="words" if tokens == "words" else "characters",
+            max_length=reading.get("max_length"),
+        )
+        self.batch_size = batch_size
+        self.tokenizer, self.extractor = None, None
+        if self.reads_series:
+            channels = getattr(self.model.config, "num_features", 1) or 1
+            plain = {"scale": "none", **{name: [0.0] * channels for name in ("mean", "center")}}
+            features = reading.get("features") or {**plain, "spread": [1.0] * channels}
+            self.extractor = SeriesFeatureExtractor(**features)
+        else:
+            with quiet_transformers():
+                self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+    def predictions(self, tables: Iterator[UserTable]) -> Iterator[Prediction]:
+        first = 0
+        for table in tables:
+            if not table.columns.num_rows:
+                continue
+            missing = [name for name in self.options.inputs if name not in table.columns.column_names]
+            if missing:
+                shown = ", ".join(map(repr, table.columns.column_names[:12]))
+                raise InvalidInputError(
+                    f"columns {shown} of {table.file}; need {missing[0]!r}, or give --inputs COLUMN"
+                )
+            logits = predict_logits(
+                self.model, self._series(table) if self.reads_series else self._texts(table), self.tokenizer,
+                batch_size=self.batch_size,
+            )  # fmt: skip
+            for row, each in enumerate(logits, first):
+                yield self._prediction(row, each)
+            first += table.columns.num_rows
+
+    def _texts(self, table: UserTable) -> list[str]:
+        if "tokens" not in self.reading:  # the tokenizer divides the texts of other models
+            (name,) = self.options.inputs
+            texts = ["" if text is None else str(text).strip() for text in table.texts(name).to_pylist()]
+            empty = next((row for row, text in enumerate(texts) if not text), None)
+            if empty is not None:
+                raise InvalidInputError(f"no text in column {name!r} in {table.where(empty)}")
+            return texts
+        listed = column_kind(table.column(self.options.inputs[0])) == "words"
+        separator = " " if listed or self.options.tokens == "words" else ""
+        return [separator.join(symbols) for symbols in read_texts(table, self.options).symbols]
+
+    def _series(self, table: UserTable) -> "list[Tensor]":
+        import torch
+
+        assert self.extractor is not None
+        series = read_series(table, self.options)
+        channels = series.values.shape[1]
+        if channels != self.extractor.num_channels:
+            raise InvalidInputError(
+                f"{channels} values a step in {table.file}; the model needs {self.extractor.num_channels}"
+            )
+        steps = torch.from_numpy(prepare_series(self.extractor, series, table, self.options))
+        return list(steps.split(series.lengths.tolist()))
+
+    def _prediction(self, row: int, logits: "Tensor") -> Prediction:
+        if is_regression(self.model):
+            number = labels_of(self.model, logits)
+            if "target_mean" in self.reading:
+                number = number * self.reading["target_deviation"] + self.reading["target_mean"]
+            return Prediction(row, number, {})
+        probabilities = probabilities_of(self.model, logits).numpy()
+        if probabilities.ndim == 2:
+            steps = [self._named(each) for each in probabilities]
+            return Prediction(row, [max(step, key=step.__getitem__) for step in steps], steps)
+        named = self._named(probabilities)
+        return Prediction(row, max(named, key=named.__getitem__), named)
+
+    def _named(self, probabilities: Any) -> dict[str, float]:
+        """Return the probability of each class by its name; a single logit has the two classes of the task."""
+        names: Any = self.model.config.id2label
+        if len(probabilities) != len(names):
+            names = dict(enumerate(self.labels if len(self.labels) == len(probabilities) else ("0", "1")))
+        return {str(names[number]): float(each) for number, each in enumerate(probabilities)}
+
+
+def _head(folder: Path) -> str:
+    """Return the head of a model without a record, by the name of its class."""
+    import json
+
+    try:
+        names = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or [""]
+    except (OSError, ValueError):  # `load_model` raises the error
+        names = [""]
+    return next((head for end, head in _HEADS.items() if str(names[0]).endswith(end)), "sequence")
+
+
+def _table(rows: Sequence[Any]) -> UserTable:
+    """Return a table of texts or series that are given as a list."""
+    if not all(isinstance(row, str) for row in rows):
+        try:
+            rows = [_nested(row) for row in rows]
+        except (TypeError, ValueError):
+            raise InvalidInputError("rows of several types; need texts, or series of numbers") from None
+    if not len(rows):
+        raise InvalidInputError("no rows; need at least one")
+    try:
+        return UserTable(_GIVEN, pa.table({"rows": pa.array(rows)}))
+    except pa.ArrowException as error:
+        raise InvalidInputError(f"rows of several types: {str(error).partition(chr(10))[0]}") from None
+
+
+def _nested(row: Any) -> Any:
+    """Return a series as nested lists, with NaN for None."""
+    array = np.array(row, dtype=np.float64)  # None becomes NaN
+    if array.ndim not in (1, 2):
+        raise ValueError(array.shape)
+    return array.tolist()

@@ -1,0 +1,44 @@
+"""Scores of each class from the confusion matrix in a record."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class ClassScores(NamedTuple):
+    """Scores of one class."""
+
+    rows: int  # with the class as their target
+    recall: float  # share of them that is predicted right; NaN without rows
+    precision: float  # share of right predictions among those of the class; NaN without predictions
+    f1: float  # harmonic mean of the two; 0 without right predictions
+
+
+def class_scores_of(confusion: Sequence[Sequence[int]]) -> list[ClassScores]:
+    """Return the scores of each class.
+
+    Args:
+        confusion: (C, C), counts by target and by prediction.
+
+    >>> class_scores_of([[3, 5], [0, 0]])[1]
+    ClassScores(rows=0, recall=nan, precision=0.0, f1=0.0)
+    >>> class_scores_of([[3, 1], [1, 7]])[0]
+    ClassScores(rows=4, recall=0.75, precision=0.75, f1=0.75)
+    """
+    found = []
+    for number, row in enumerate(confusion):
+        right, rows, predicted = row[number], sum(row), sum(each[number] for each in confusion)
+        recall = right / rows if rows else math.nan
+        precision = right / predicted if predicted else math.nan
+        found.append(ClassScores(rows, recall, precision, 2 * right / max(1, rows + predicted)))
+    return found
+
+
+def macro_f1(confusion: Sequence[Sequence[int]]) -> float:
+    """Return the mean F1 of the classes that occur in the targets.
+
+    >>> macro_f1([[3, 1, 0], [1, 3, 0], [0, 0, 0]])
+    0.75
+    """
+    scores = [each.f1 for each in class_scores_of(confusion) if each.rows]
+    return sum(scores) / max(1, len(scores))

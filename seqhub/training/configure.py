@@ -1,0 +1,93 @@
+"""Settings of a run from a task id or a file: given settings, then the recipe, then the defaults."""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from seqhub.errors import InvalidConfigError, UnknownNameError
+from seqhub.models.ids import ModelId
+from seqhub.tasks.ref import FILE, TaskRef, file_stem
+from seqhub.training.config import TrainConfig
+from seqhub.training.recipes import recipe
+
+
+def configure(
+    task: str | TaskRef | None = None,
+    *,
+    recipe_name: str = "solve",
+    kind: str | None = None,
+    data_options: Mapping[str, Any] | None = None,
+    **given: Any,
+) -> TrainConfig:
+    """Return the settings of a run.
+
+    Args:
+        task: Task id, or a file of rows; None if `data` is a file of rows.
+        recipe_name: Settings that replace the defaults, see `recipes.recipe`.
+        kind: Kind of the rows of a file, as in `text-class`; None to choose it.
+        data_options: Options for reading a file; for a file of rows see `data.file_kinds.FileOptions`.
+        **given: Settings of `TrainConfig`, which take precedence.
+
+    Raises:
+        UnknownNameError: Unknown task, config, setting or option.
+        InvalidConfigError: Value out of range, or no task and no file.
+        InvalidInputError: The file cannot be read, or its columns do not determine a choice.
+    """
+    known = [each.name for each in fields(TrainConfig)]
+    for name in given:
+        if name not in known:
+            raise UnknownNameError.of("setting", name, known)
+    options = dict(data_options or {})
+    file = _file(task, given.get("data"))
+    if file is not None:
+        from seqhub.data.file_kinds import task_of_file  # imported here because pyarrow is slow for `--help`
+
+        ref, options = task_of_file(file, options, kind)
+        given["data"] = str(file)
+    elif task is None:
+        raise InvalidConfigError("task=None: must be a task id, as in qrsu/hard, or data must be a file of rows")
+    else:
+        ref = TaskRef.parse(task)
+        if kind is not None:
+            raise InvalidConfigError.of("kind", kind, "omitted without a file of rows", ref)
+        if options and not ref.is_custom:
+            raise UnknownNameError.of(f"data option of {ref}", next(iter(options)), ["none"])
+    recommended = recipe(ref, given.get("model"), recipe_name)
+    model = given.get("model") or recommended["model"]
+    settings = {
+        "task": ref,
+        "output_dir": default_folder(ref, model, given.get("seed", 0), file),
+        **recommended,
+        **given,
+        "model_options": recommended.get("model_options", {}) | given.get("model_options", {}),
+        "data_options": options,
+    }
+    config = TrainConfig(**settings)
+    if ref.name == FILE and "evaluate_every" not in given:
+        from seqhub.training.dataloaders import data_source
+
+        rows = data_source(config).sizes["train"]
+        config = replace(config, evaluate_every=rows, checkpoint_every=max(rows, config.checkpoint_every))
+    return config
+
+
+def default_folder(task: TaskRef, model: str, seed: int, file: Path | None = None) -> Path:
+    """Return the default folder of a run: runs/qrsu-hard-lstm, runs/qrsu-hard-lstm-seed3 or runs/reviews-lstm."""
+    name = f"{task.slug if file is None else file_stem(file.name)}-{ModelId.parse(model).short}"
+    return Path("runs") / (name if seed == 0 else f"{name}-seed{seed}")
+
+
+def _file(task: str | TaskRef | None, data: object) -> Path | None:
+    """Return the file of rows that is given as the task, or as the data without a task."""
+    from seqhub.data.table_reader import looks_like_a_file
+
+    if task is None:
+        return None if data is None else Path(str(data))
+    if isinstance(task, TaskRef) or ".py" in task:
+        return None
+    if not looks_like_a_file(task) and not Path(task).is_file():
+        return None
+    if data is not None:
+        raise InvalidConfigError.of("data", data, f"omitted, as the rows are those of {task}")
+    return Path(task)

@@ -1,0 +1,50 @@
+"""Files of own rows for tests, of each kind."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+WORDS = ["the", "film", "was", "a", "long", "story", "with", "music", "and", "many", "actors", "in", "it"]
+
+
+def reviews(rows: int = 200) -> list[tuple[str, str]]:
+    """Return texts whose label is decided by one word, in both orders of the words around it."""
+    found = []
+    for n in range(rows):
+        word = ("good", "bad")[n % 2]
+        start = [WORDS[(n + step) % len(WORDS)] for step in range(3 + n % 5)]
+        found.append(
+            (" ".join([*start, word, *(f"{WORDS[n % 7]} {WORDS[n * 3 % 11]}".split())]), ("pos", "neg")[n % 2])
+        )
+    return found
+
+
+def series(rows: int = 200) -> list[dict[str, Any]]:
+    """Return slow and fast waves of two channels with units of their own, and their classes."""
+    random = np.random.default_rng(0)
+    found = []
+    for n in range(rows):
+        steps = 12 + n % 9
+        wave = np.sin(random.uniform(0, 6) + (0.4 + 0.8 * (n % 2)) * np.arange(steps))
+        values = np.stack([1000 + 50 * wave, random.normal(3, 1, steps)], axis=1)
+        found.append({"values": values.round(4).tolist(), "label": ("slow", "fast")[n % 2], "patient": n // 4})
+    return found
+
+
+def write_csv(file: Path, header: Sequence[str], rows: Sequence[Sequence[Any]], separator: str = ",") -> Path:
+    """Write a table with a header."""
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, delimiter=separator).writerows([header, *rows])
+    file.write_text(buffer.getvalue(), encoding="utf-8")
+    return file
+
+
+def write_json(file: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    """Write one object in each line."""
+    file.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    return file
