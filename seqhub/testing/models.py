@@ -197,6 +197,7 @@ def training(preset: str) -> None:
     small: dict[str, Any] = {"max_sequences": 32, "evaluate_every": 32, "evaluate_size": 32, "stop_at": "none"}
     small |= {"batch_size": 8, "model": preset, "cpu": True}
     tasks = ("qrsu/easy",) if "input_ids" in list_inputs(family_of(preset)) else _VALUE_TASKS
+    tasks = ("reverse_words/short",) if "seq2seq" in list_heads(family_of(preset)) else tasks
     reasons = []
     for task in tasks:
         with tempfile.TemporaryDirectory() as folder:

@@ -99,8 +99,8 @@ def save_run(folder: Path, model: "PreTrainedModel", source: DataSource, record:
         try:
             with quiet_transformers():
                 model.save_pretrained(temporary)
-            if source.schema.vocabulary is not None:
-                tokenizer_of(source.schema.vocabulary).save_pretrained(temporary)
+            if (tokenizer := tokenizer_of(source.schema)) is not None:
+                tokenizer.save_pretrained(temporary)
             shutil.rmtree(temporary / "__pycache__", ignore_errors=True)
             record.files = {path.name: file_digest(path) for path in sorted(temporary.iterdir())}
             record.save(temporary)
