@@ -252,7 +252,7 @@ def test_a_dataset_has_a_card(task_id: str, data_of: Make) -> None:
     assert ("are fixed: each split" in card) == (split.size is not None)
     assert ("Philox" in card) == (split.size is None)
     assert ("The best guess" in card) == bool(split.schema.labels)
-    if split.schema.vocabulary is None:
+    if split.schema.text_vocabulary is None:
         assert not re.search(
             r"symbol|\btext\b|vocabulary", prose(card).replace(split.task.description, ""), flags=re.IGNORECASE
         )

@@ -325,7 +325,8 @@ def _contents(batch: Batch) -> list[tuple[bytes, object]]:
 def _trimmed(labels: NDArray[np.int64]) -> list[int]:
     """Return the labels of one row up to the last one that counts."""
     real = np.flatnonzero(labels != NO_LABEL)
-    return labels[: real[-1] + 1 if len(real) else 0].tolist()
+    trimmed: list[int] = labels[: real[-1] + 1 if len(real) else 0].tolist()
+    return trimmed
 
 
 def _bytes(values: NDArray[Any]) -> bytes:
