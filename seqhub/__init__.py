@@ -54,6 +54,11 @@ if TYPE_CHECKING:  # for editors and type checkers
         RecurrentForTokenClassification,
         RecurrentModel,
     )
+    from seqhub.models.recurrent_seq2seq import (
+        RecurrentSeq2SeqConfig,
+        RecurrentSeq2SeqForConditionalGeneration,
+        RecurrentSeq2SeqModel,
+    )
     from seqhub.models.registry import build_config, build_model, register_auto_classes
     from seqhub.models.sequence_autoencoder import SequenceAutoencoderConfig, SequenceAutoencoderModel
     from seqhub.models.wrapped import (
@@ -115,6 +120,9 @@ __all__ = [
     "RecurrentForSequenceClassification",
     "RecurrentForTokenClassification",
     "RecurrentModel",
+    "RecurrentSeq2SeqConfig",
+    "RecurrentSeq2SeqForConditionalGeneration",
+    "RecurrentSeq2SeqModel",
     "SequenceAutoencoderConfig",
     "SequenceAutoencoderModel",
     "TrainConfig",

@@ -123,9 +123,9 @@ def test_a_changed_record_is_detected(task_id: str, run_of: Make, tmp_path: Path
 def test_a_record_with_the_metrics_of_another_target_is_an_error(task_id: str, run_of: Make) -> None:
     record = RunRecord.load(run_of(task_id))
     record.require_metrics(Split(task_id).schema)
-    for name in ("per_class", "mse", "whole"):
+    for name in ("per_class", "mse", "whole", "tokens"):
         record.evaluation["test"].pop(name, None)
-    with pytest.raises(CorruptFileError, match=r"evaluation\.test\.(per_class|mse|whole)"):
+    with pytest.raises(CorruptFileError, match=r"evaluation\.test\.(per_class|mse|whole|tokens)"):
         record.require_metrics(Split(task_id).schema)
 
 
@@ -138,7 +138,7 @@ def test_states_and_readout_have_a_row_for_each_step(task_id: str, run_of: Make)
     steps = len(schema.vocabulary.encode(example.inputs)) if schema.vocabulary is not None else len(example.inputs)
     np.testing.assert_allclose(seen.logits, record.probe["logits"][0], atol=1e-4)
     assert all(state.shape == (steps, 4) for state in seen.states.values())
-    assert bool(seen.states) == (schema.target != "inputs")
+    assert bool(seen.states) == (schema.target not in ("inputs", "sequence"))
     if seen.readout is not None:
         assert len(seen.readout) == steps
         if schema.target != "number":
@@ -191,7 +191,7 @@ def _changed(value: Any, labels: tuple[str, ...]) -> Any:
 def test_a_run_can_be_plotted_and_documented(task_id: str, run_of: Make) -> None:
     folder, schema = run_of(task_id), Split(task_id).schema
     pictures = {path.name for path in draw(folder)}
-    assert pictures >= {"curves.png", *(["states.png"] if schema.target != "inputs" else [])}
+    assert pictures >= {"curves.png", *(["states.png"] if schema.target not in ("inputs", "sequence") else [])}
     assert pictures == {path.name for path in (folder / "figures").iterdir()}
     write_card(folder)
     card = (folder / "README.md").read_text(encoding="utf-8")
@@ -237,7 +237,7 @@ def test_the_command_line_prints_the_metrics(task_id: str, run_of: Make) -> None
     assert ("mean squared error" in table[0], " right " in table[0], "95 % interval" in table[0]) == (
         schema.tolerance > 0,
         schema.target in ("step_class", "next_symbol"),
-        schema.target in ("class", "number", "inputs"),
+        schema.target in ("class", "number", "sequence", "inputs"),
     )
     assert f"{record.evaluation['test']['accuracy']:.2%}" in table[2]
     assert RunRecord.load(run_of(task_id)).evaluation == record.evaluation
@@ -252,7 +252,7 @@ def test_a_dataset_has_a_card(task_id: str, data_of: Make) -> None:
     assert ("are fixed: each split" in card) == (split.size is not None)
     assert ("Philox" in card) == (split.size is None)
     assert ("The best guess" in card) == bool(split.schema.labels)
-    if split.schema.vocabulary is None:
+    if split.schema.text_vocabulary is None:
         assert not re.search(
             r"symbol|\btext\b|vocabulary", prose(card).replace(split.task.description, ""), flags=re.IGNORECASE
         )
@@ -327,6 +327,9 @@ def test_the_python_on_a_model_card_runs_without_seqhub(run_of: Make, tmp_path: 
         elif schema.target == "next_symbol":
             symbols = [len(schema.vocabulary.encode(text)) for text in (output, Split(task_id, "test")[0].inputs)]
             assert symbols[0] == symbols[1]
+        elif schema.target == "sequence":
+            vocabulary = schema.text_vocabulary
+            assert set(vocabulary.split(output)) <= set(vocabulary.symbols)
         else:
             assert np.isfinite([float(number) for number in output.split()]).all()
 

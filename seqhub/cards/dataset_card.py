@@ -182,16 +182,21 @@ def _feature(column: str, schema: TaskSchema) -> dict[str, Any]:
         return {"name": column, "list": {"list": "float32", "length": schema.num_features}}
     if column == "labels":
         return {"name": column, "list": classes}
-    return {"name": column, "dtype": "string" if column == "text" else classes if schema.labels else "float32"}
+    return {
+        "name": column,
+        "dtype": "string" if column in ("text", "target") else classes if schema.labels else "float32",
+    }
 
 
 def _loaded_size(facts: Mapping[str, Any], schema: TaskSchema) -> int:
     """Return the bytes of a split in memory as `datasets` counts them: values, characters and list offsets."""
     rows: int = facts["rows"]
     steps = round(rows * facts["mean_length"])
-    characters: int = facts.get("characters", steps)  # of words; a symbol of one character is one byte
+    characters: int = facts.get("characters", steps)  # a symbol of one ASCII character is one byte
     inputs: int = characters if schema.vocabulary is not None else 4 * schema.num_features * steps
-    target: int = {"class": 8 * rows, "number": 4 * rows, "step_class": 8 * steps + 4 * rows}.get(schema.target, 0)
+    text_target = 4 * rows + facts.get("target_characters", 0)
+    sizes = {"class": 8 * rows, "number": 4 * rows, "step_class": 8 * steps + 4 * rows, "sequence": text_target}
+    target: int = sizes.get(schema.target, 0)
     return 4 * rows + inputs + target
 
 

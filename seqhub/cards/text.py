@@ -18,13 +18,16 @@ _TAGS = {  # (inputs are texts, target) -> task category of the Hub
     (True, "number"): "text-classification",  # as on the Hub for scores of texts
     (True, "step_class"): "token-classification",
     (True, "next_symbol"): "text-generation",
+    (True, "sequence"): "translation",
     (False, "class"): "tabular-classification",
     (False, "number"): "tabular-regression",
     (False, "step_class"): "tabular-classification",
     (False, "inputs"): "feature-extraction",
+    (False, "sequence"): "image-to-text",
 }
 _NETWORKS = {  # pattern of presets -> architecture; other presets are recurrent
     "*_autoencoder": "sequence autoencoder",
+    "*_seq2seq*": "recurrent encoder-decoder",
     "cnn_*": "convolutional recurrent network",
     "cnn": "convolutional network",
     "fully_connected": "fully connected network",
@@ -34,6 +37,7 @@ _SHARE_OF = {  # target -> what `accuracy` counts
     "class": "right classes",
     "step_class": "steps with the right class",
     "next_symbol": "right next symbols",
+    "sequence": "generated targets without an error",
     "number": "numbers within {:g}",
     "inputs": "sequences with a mean squared error within {:g}",
 }
@@ -98,6 +102,11 @@ def step_noun(schema: TaskSchema) -> str:
     return "words" if schema.vocabulary.separator else "symbols"
 
 
+def target_noun(schema: TaskSchema) -> str:
+    """Return the noun for the symbols of a target that is a sequence."""
+    return "words" if schema.target_vocabulary is not None and schema.target_vocabulary.separator else "symbols"
+
+
 def learnt(schema: TaskSchema) -> str:
     """Return the target of a task, as a phrase that follows the length of the sequences."""
     named = names(schema.labels)
@@ -105,6 +114,7 @@ def learnt(schema: TaskSchema) -> str:
         "class": f"classes {named}",
         "step_class": f"a class at each step, {named}",
         "next_symbol": "the next symbol at each step",
+        "sequence": f"targets of up to {schema.max_target} {target_noun(schema)}",
         "number": "one number for each sequence",
         "inputs": "to be reconstructed from one vector",
     }[schema.target]
@@ -146,6 +156,11 @@ def _target_is(schema: TaskSchema) -> str:
         return f"The target is the sequence itself; a mean squared error within {schema.tolerance:g} counts as right"
     if schema.target == "next_symbol":
         return "The target at each step is the next symbol"
+    if schema.target_vocabulary is not None:
+        described = f"The target is a text of up to {schema.max_target} {target_noun(schema)}"
+        if schema.vocabulary is not None:
+            return f"{described} of the same vocabulary"
+        return f"{described}: {names(schema.target_vocabulary.symbols, ' ')}"
     classes = "Classes" if schema.target == "class" else "Classes of each step"
     return f"{classes}: {names(schema.labels)}"
 
@@ -173,6 +188,8 @@ def headline(schema: TaskSchema, metrics: Mapping[str, Any], split: str, seen: b
     sequences = f"{count(metrics['examples'])} {unseen}{split} sequences"
     if schema.target == "class":
         sentence = f"Its accuracy on {sequences} is **{share(metrics['accuracy'])}**"
+    elif schema.target == "sequence":
+        sentence = f"For **{share(metrics['accuracy'])}** of {sequences} it generates exactly the target"
     elif by_step(schema):
         what = "steps" if schema.labels else "next symbols"
         accuracy = f"the accuracy is **{share(metrics['accuracy'])}**"
@@ -230,6 +247,15 @@ def result_table(schema: TaskSchema, stopping_rule: StoppingRule | None) -> tupl
             f"sequences with a class probability that is {tolerance} or more from its target, as Hochreiter & "
             "Schmidhuber (1997) do; *wrong* counts those whose most probable class is not the target."
         )
+    if schema.target == "sequence":
+        share_of = ("exact match", "95 % interval", "wrong", "token accuracy", "95 % interval", "edit distance")
+        return ("sequences", *share_of, "95 % interval", "loss (nats)", "data seed"), (
+            "*Exact match* is the share of the sequences whose greedy output is the target. *Token accuracy* is the "
+            "mean share of the symbols of a target, and its end, that are the most probable ones after the right "
+            "symbols before. *Edit distance* is the mean number of edits between greedy output and target, divided by "
+            "the length of the longer one. The intervals are Wilson's; they cover the sampled sequences, not other "
+            "seeds."
+        )
     if by_step(schema):
         heads = ("sequences", "steps", "accuracy", "wrong steps", "whole sequences right", "loss (nats)", "data seed")
         meaning = (
@@ -262,6 +288,13 @@ def result_row(schema: TaskSchema, stopping_rule: StoppingRule | None, metrics: 
     if schema.target == "class":
         loss = f"{metrics['loss']:.3g}"
         return [count(metrics["examples"]), accuracy, interval(metrics), wrong, count(metrics["abs_wrong"]), loss, seed]
+    if schema.target == "sequence":
+        return [
+            *(count(metrics["examples"]), accuracy, interval(metrics), wrong),
+            *(share(metrics["token_accuracy"]), interval(metrics, "token_interval")),
+            *(f"{metrics['edit_distance']:.3g}", interval(metrics, "edit_interval")),
+            *(f"{metrics['loss']:.3g}", seed),
+        ]
     if by_step(schema):
         whole, loss = count(metrics["whole"]), f"{metrics['loss']:.3g}"
         by_paper = [] if stopping_rule is None else [count(metrics["paper"]["wrong"]) if "paper" in metrics else "–"]
@@ -274,7 +307,7 @@ def result_row(schema: TaskSchema, stopping_rule: StoppingRule | None, metrics: 
 def level_heads(metrics: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return the metrics of the table of configs that only newer records or some targets have, with their headings."""
     heads = {"scaled": "scaled score", "whole": "whole sequences right", "mean_prefix": "mean prefix right"}
-    heads["legal"] = "legal symbols"
+    heads |= {"legal": "legal symbols", "token_accuracy": "token accuracy", "edit_distance": "edit distance"}
     return {name: head for name, head in heads.items() if any(name in each for each in metrics)}
 
 
@@ -320,14 +353,16 @@ def by_step(schema: TaskSchema) -> bool:
 
 def accuracy_head(schema: TaskSchema) -> str:
     """Return the heading of test accuracies."""
+    if schema.target == "sequence":
+        return "test exact match"
     if by_step(schema):
         return "test steps right"
     return f"test within {schema.tolerance:g}" if schema.tolerance else "test accuracy"
 
 
-def interval(metrics: Mapping[str, Any]) -> str:
-    """Return the 95 % interval of an accuracy; a dash if there is none."""
-    bounds = metrics.get("interval")
+def interval(metrics: Mapping[str, Any], name: str = "interval") -> str:
+    """Return the 95 % interval of an accuracy or another metric; a dash if there is none."""
+    bounds = metrics.get(name)
     return f"{share(bounds[0])} to {share(bounds[1])}" if bounds else "–"
 
 
@@ -341,6 +376,9 @@ def measured(schema: TaskSchema) -> tuple[tuple[str, str], ...]:
     """Return the metrics in the metadata of a card: their keys and their display names."""
     if schema.tolerance:
         return ("accuracy", f"Share within {schema.tolerance:g}"), ("mse", "Mean squared error")
+    if schema.target == "sequence":
+        token, edits = ("token_accuracy", "Token accuracy"), ("edit_distance", "Edit distance per symbol")
+        return ("accuracy", "Exact match"), token, edits, ("loss", "Cross-entropy in nats")
     return ("accuracy", "Accuracy"), ("loss", "Cross-entropy in nats")
 
 

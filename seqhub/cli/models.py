@@ -17,6 +17,7 @@ _HEADS = {
     "sequence": "a label or number per sequence",
     "token": "a label per step",
     "causal": "the next symbol",
+    "seq2seq": "another sequence of symbols",
 }
 
 app = typer.Typer(help="List and show models.", no_args_is_help=True)

@@ -80,6 +80,8 @@ def evaluation_table(record: "RunRecord") -> object:
         heads: tuple[str, ...] = ("split", "sequences", within, "95 % interval", "mean squared error")
     elif schema.target == "class":
         heads = ("split", "sequences", "accuracy", "95 % interval", "loss (nats)", "off by 0.3")
+    elif schema.target == "sequence":
+        heads = ("split", "sequences", "exact", "95 % interval", "tokens", "edits", "loss")
     elif schema.target == "step_class":
         heads = ("split", "sequences", "steps", "right", "scaled", "exact", "loss (nats)")
     else:
@@ -111,6 +113,15 @@ def _cells(metrics: Mapping[str, Any], target: str, grammar: bool) -> tuple[str,
         return sequences, f"{metrics['steps']:,}", accuracy, *legal, f"{metrics['whole']:,}", loss
     low, high = metrics["interval"]
     interval = f"{low:.2%} to {high:.2%}"
+    if target == "sequence":
+        return (
+            sequences,
+            accuracy,
+            interval,
+            f"{metrics['token_accuracy']:.2%}",
+            f"{metrics['edit_distance']:.4f}",
+            loss,
+        )
     if target == "class":
         return sequences, accuracy, interval, loss, f"{metrics['abs_wrong']:,}"
     return sequences, accuracy, interval, f"{metrics['mse']:.3g}"

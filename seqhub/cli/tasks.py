@@ -15,6 +15,7 @@ _TARGETS = {
     "number": "a number",
     "step_class": "a class at each step",
     "next_symbol": "the next symbol at each step",
+    "sequence": "another sequence of symbols",
     "inputs": "the sequence itself",
 }
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seqhub.tasks.schema import Batch, TaskSchema
+from seqhub.tasks.schema import NO_LABEL, Batch, TaskSchema
 from seqhub.tasks.splits import Split
 from seqhub.tasks.vocabulary import Vocabulary
 
@@ -19,13 +19,14 @@ def schema_of(schema: TaskSchema) -> pa.Schema:
     """Return the Arrow schema of a task schema.
 
     The columns are `text`, a string, or `input_values`, a list of steps of F float32 each; then `label`, int64 or
-    float32, or `labels`, a list of one int64 for each step.
+    float32, `labels`, a list of one int64 for each step, or `target`, a string.
     """
     types = {
         "text": pa.string(),
         "input_values": pa.list_(pa.list_(pa.float32(), schema.num_features)) if schema.num_features else None,
         "label": pa.float32() if schema.target == "number" else pa.int64(),
         "labels": pa.list_(pa.int64()),
+        "target": pa.string(),
     }
     return pa.schema([(name, types[name]) for name in schema.columns])
 
@@ -45,6 +46,11 @@ def batch_table(batch: Batch, schema: TaskSchema) -> pa.Table:
         columns.append(_lists(offsets, pa.array(batch.labels[_real(batch)], pa.int64())))
     elif schema.target in ("class", "number"):
         columns.append(pa.array(batch.labels))
+    elif schema.target_vocabulary is not None:
+        real = batch.labels != NO_LABEL
+        ends = np.zeros(len(batch) + 1, dtype=np.int32)
+        np.cumsum(real.sum(axis=1), out=ends[1:])
+        columns.append(_texts(ends, batch.labels[real], schema.target_vocabulary))
     return pa.table(columns, schema=schema_of(schema))
 
 
@@ -63,7 +69,7 @@ def _vectors(steps: NDArray[np.float32]) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(steps.ravel()), steps.shape[1])
 
 
-def _texts(offsets: NDArray[np.int32], ids: NDArray[np.uint16], vocabulary: Vocabulary) -> pa.Array:
+def _texts(offsets: NDArray[np.int32], ids: NDArray[np.integer], vocabulary: Vocabulary) -> pa.Array:
     """Return the texts of concatenated ids, divided into rows by `offsets`."""
     symbols = pa.array(["", *vocabulary.entries], pa.string())
     words = pc.take(symbols, pa.array(ids.astype(np.int32)))

@@ -241,6 +241,7 @@ def features_of(schema: TaskSchema) -> Features:
         "input_values": List(List(Value("float32"), length=schema.num_features)),
         "label": Value("float32") if classes is None else classes,
         "labels": List(classes),
+        "target": Value("string"),
     }
     return Features({name: types[name] for name in schema.columns})
 

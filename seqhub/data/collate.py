@@ -1,5 +1,6 @@
 """Collation of rows of Arrow tables or tasks as padded NumPy arrays, and batches as tensors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -93,11 +94,61 @@ def collate_table(table: pa.Table, schema: TaskSchema) -> CollatedArrays:
         labels = _labels(_column(table, "label", schema), schema)
     elif schema.target == "step_class":
         labels = _step_labels(_column(table, "labels", schema), lengths, inputs.shape[1], schema)
+    elif schema.target == "sequence":
+        labels = target_ids(_column(table, "target", schema).to_pylist(), schema)
     return CollatedArrays(inputs, lengths, labels, schema)
 
 
-def to_tensors(arrays: CollatedArrays, width: int) -> dict[str, torch.Tensor]:
-    """Return a batch of new tensors (see `loader.BatchLoader`), padded to `width` steps, at least the longest row."""
+def target_ids(targets: Sequence[Any], schema: TaskSchema) -> NDArray[np.int64]:
+    """Return the ids of targets that are texts: (N, S), NO_LABEL in the padding on the right.
+
+    Raises:
+        InvalidInputError: A target is not a text, empty, longer than the schema allows, or has a symbol outside the
+            vocabulary; the message has row and position.
+    """
+    vocabulary = schema.target_vocabulary
+    assert vocabulary is not None, "only for the target sequence"
+    rows = []
+    for row, target in enumerate(targets):
+        if not isinstance(target, str):
+            raise InvalidInputError(f"target of row {row}: {type(target).__name__}; need a text")
+        try:
+            ids = vocabulary.encode(target)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"target of row {row}: {error}") from None
+        if len(ids) > schema.max_target:
+            raise InvalidInputError(f"target of row {row}: {len(ids)} symbols; must be at most {schema.max_target}")
+        rows.append(ids)
+    labels = np.full((len(rows), max(map(len, rows))), NO_LABEL, np.int64)
+    for label, ids in zip(labels, rows, strict=True):
+        label[: len(ids)] = ids
+    return labels
+
+
+def target_width(labels: NDArray[np.int64]) -> int:
+    """Return the number of symbols of the longest target of labels (N, S)."""
+    return int((labels != NO_LABEL).sum(axis=1).max(initial=0))
+
+
+def _add_target(batch: dict[str, torch.Tensor], labels: NDArray[np.int64], schema: TaskSchema, width: int) -> None:
+    """Add the labels, (N, width + 1), with the end of each target, and the ids that a decoder reads to predict them."""
+    ids = _pad_to(labels, width + 1, NO_LABEL).copy()
+    real = ids != NO_LABEL
+    previous = np.zeros_like(ids)  # PAD_ID starts a target
+    previous[:, 1:] = np.where(real, ids, PAD_ID)[:, :-1]
+    ids[np.arange(len(ids)), real.sum(axis=1)] = schema.end_id
+    batch["decoder_input_ids"] = torch.from_numpy(previous)
+    batch["labels"] = torch.from_numpy(ids)
+
+
+def to_tensors(arrays: CollatedArrays, width: int, targets: int | None = None) -> dict[str, torch.Tensor]:
+    """Return a batch of new tensors (see `loader.BatchLoader`), padded to `width` steps, at least the longest row.
+
+    Args:
+        arrays: Rows.
+        width: Number of steps.
+        targets: Number of symbols to which targets of the kind `sequence` are padded; None for the longest.
+    """
     schema = arrays.schema
     inputs = _pad_to(arrays.inputs, width, PAD_ID)
     if schema.vocabulary is None:
@@ -113,6 +164,8 @@ def to_tensors(arrays: CollatedArrays, width: int) -> dict[str, torch.Tensor]:
         batch["labels"] = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, NO_LABEL)
     elif schema.target == "step_class":
         batch["labels"] = torch.from_numpy(_pad_to(arrays.labels, width, NO_LABEL).copy())
+    elif schema.target == "sequence":
+        _add_target(batch, arrays.labels, schema, target_width(arrays.labels) if targets is None else targets)
     else:
         batch["labels"] = torch.from_numpy(arrays.labels.copy())
     return batch

@@ -1,7 +1,6 @@
 """Data collator for torch's DataLoader and the Trainer of transformers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from seqhub.data.collate import CollatedArrays, collate_table, to_tensors
+from seqhub.data.collate import CollatedArrays, collate_table, target_ids, to_tensors
 from seqhub.data.tokenizers import schema_of_task
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.tasks.ref import TaskRef
@@ -19,10 +18,11 @@ from seqhub.tasks.schema import NO_LABEL, TaskSchema
 class DataCollator:
     """Data collator that pads rows of a task to a batch for the models of seqhub.
 
-    Rows are dictionaries as in `load_dataset`, with the columns of the task: `text` or `input_values`, and `label` or
-    `labels` if the task has them. The `input_ids` of the tokenizer of the task may replace `text`. Sequences are padded
-    on the right. A batch has `input_ids` (B, T) int64, 0 in the padding, or `input_values` (B, T, F) float32;
-    `attention_mask` (B, T) int64; and `labels` as in `seqhub.data.loader.BatchLoader`, if the rows have labels.
+    Rows are dictionaries as in `load_dataset`, with the columns of the task: `text` or `input_values`, and `label`,
+    `labels` or `target` if the task has them. The `input_ids` of the tokenizer of the task may replace `text`.
+    Sequences are padded on the right. A batch has `input_ids` (B, T) int64, 0 in the padding, or `input_values` (B, T,
+    F) float32; `attention_mask` (B, T) int64; and `labels` as in `seqhub.data.loader.BatchLoader`, if the rows have
+    labels.
 
     `transformers.Trainer` removes columns that are not arguments of the model. So tokenize the dataset first, with
     `dataset.map(lambda row: tokenizer(row["text"]))`, or set `remove_unused_columns=False`.
@@ -61,22 +61,25 @@ class DataCollator:
         inputs, lengths = self._values(rows) if schema.vocabulary is None else self._ids(rows)
         labels: NDArray[Any] = np.empty((len(rows), 0), np.int64)
         has_labels = True  # for the targets next_symbol and inputs, labels are made of the inputs
-        if (name := {"class": "label", "number": "label", "step_class": "labels"}.get(schema.target)) is not None:
+        if (name := schema.target_column) is not None:
             name = next((each for each in (name, "labels") if each in rows[0]), None)
             has_labels = name is not None
-            if name is not None:
+            if name is not None and schema.target == "sequence":
+                labels = target_ids(self._column(rows, name), schema)
+            elif name is not None:
                 labels = self._labels(self._column(rows, name), name, lengths)
         width = -(-int(lengths.max()) // self.pad_to_multiple_of) * self.pad_to_multiple_of
         batch = to_tensors(CollatedArrays(inputs, lengths, labels, schema), width)
         if not has_labels:
-            del batch["labels"]
+            for made in ("labels", "decoder_input_ids"):
+                batch.pop(made, None)
         return batch
 
     def _ids(self, rows: Sequence[Mapping[str, Any]]) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Return ids (B, T), 0 in the padding, and lengths (B,)."""
         assert self.schema.vocabulary is not None
         if "text" in rows[0]:
-            texts = replace(self.schema, target="next_symbol", labels=(), tolerance=0.0)  # only the column `text`
+            texts = TaskSchema(vocabulary=self.schema.vocabulary, target="next_symbol")  # only the column `text`
             arrays = collate_table(pa.table({"text": pa.array(self._column(rows, "text"), pa.string())}), texts)
             return arrays.inputs, arrays.lengths
         if "input_ids" not in rows[0]:

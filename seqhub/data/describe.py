@@ -25,8 +25,8 @@ def describe(source: DataSource) -> dict[str, Any]:
         `rows`, the number of rows that are measured: all training rows of a file, a folder or published splits, else
         1,024; `length`, least and most steps; and if they apply, `unknown`, the share of unknown words in each split of
         a file; `classes`, the number of rows or labelled steps of each class; `majority`, with the most frequent
-        `target` and the accuracy of always predicting it in each measured split; `numbers`, with `mean` and `deviation`
-        of a real target or of the values to be reconstructed.
+        `target` (a symbol, for targets of symbols) and the accuracy of always predicting it in each measured split;
+        `numbers`, with `mean` and `deviation` of a real target or of the values to be reconstructed.
     """
     schema = source.schema
     names = SPLITS if source.kind == "file" else ("train",)
@@ -50,7 +50,8 @@ def describe(source: DataSource) -> dict[str, Any]:
         numbers = targets["train"].astype(np.float64)
         found["numbers"] = {"mean": float(numbers.mean()), "deviation": float(numbers.std())}
         return found
-    entries = schema.labels or (() if vocabulary is None else ("", *vocabulary.entries))
+    symbols = schema.text_vocabulary
+    entries = schema.labels or (() if symbols is None else ("", *symbols.entries))
     counts = {name: np.bincount(each.astype(np.int64), minlength=len(entries)) for name, each in targets.items()}
     if schema.labels:
         found["classes"] = dict(zip(entries, counts["train"].tolist(), strict=True))
@@ -73,7 +74,8 @@ def data_warnings(source: DataSource) -> list[str]:
         )
     majority = found.get("majority")
     if majority is not None and majority["train"] >= MAX_MAJORITY_SHARE:
-        what = {"class": "rows", "step_class": "steps", "next_symbol": "next symbols"}[source.schema.target]
+        kinds = {"class": "rows", "step_class": "steps", "next_symbol": "next symbols", "sequence": "target symbols"}
+        what = kinds[source.schema.target]
         lines.append(
             f"{where}: {majority['train']:.1%} of the training {what} have the target {majority['target']!r}; always "
             "predicting it has the same accuracy"
@@ -100,7 +102,7 @@ def _whole(source: DataSource, name: str) -> Batch:
 
 def _targets(part: Batch, schema: TaskSchema) -> NDArray[Any]:
     """Return the concatenated targets of all rows: class numbers, ids of next symbols, or real numbers."""
-    if schema.target in ("class", "number", "step_class"):
+    if schema.target in ("class", "number", "step_class", "sequence"):
         return _without_ignored(part.labels.reshape(-1), schema)
     arrays = collate_batch(part, schema)
     real = np.arange(arrays.inputs.shape[1]) < arrays.lengths[:, None]

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from seqhub.data.arrow import as_table, rows_table
-from seqhub.data.collate import CollatedArrays, collate_batch, collate_table, to_tensors
+from seqhub.data.collate import CollatedArrays, collate_batch, collate_table, target_width, to_tensors
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.rng import BLOCK_SIZE, philox_key
@@ -37,12 +37,14 @@ class BatchLoader(ABC):
       float32, 0.0 in the padding;
     - `attention_mask` (B, T), int64: 1 at real steps;
     - `labels`, by `TaskSchema.target`: `class` (B,) int64; `number` (B,) float32; `step_class` (B, T) int64,
-      NO_LABEL for ignored steps; `next_symbol` the ids, NO_LABEL in the padding (models shift them); `inputs` the
-      values.
+      NO_LABEL for ignored steps; `next_symbol` the ids, NO_LABEL in the padding (models shift them); `sequence`
+      (B, S + 1) int64, the ids of the target and its end, NO_LABEL in the padding; `inputs` the values;
+    - with the target `sequence`, `decoder_input_ids` (B, S + 1), int64: the id before each of these, which is 0, then
+      the ids of the target.
 
     `batch_size` is the number of rows of all `world_size` processes together. Process `rank` gets a contiguous slice of
-    each batch, and T is the longest length of the *whole* batch, so the slices in order of rank equal the batch of a
-    single process. The slice may be empty if a batch has fewer rows than processes.
+    each batch, and T and S are the longest lengths of the *whole* batch, so the slices in order of rank equal the batch
+    of a single process. The slice may be empty if a batch has fewer rows than processes.
 
     A new iterator starts at the current position, also after a loop that ended early; see `DatasetLoader.restart`.
 
@@ -120,6 +122,11 @@ class BatchLoader(ABC):
         """Return the slice of a batch of `rows` rows for this process."""
         return slice(rows * self.rank // self.world_size, rows * (self.rank + 1) // self.world_size)
 
+    @staticmethod
+    def _targets(arrays: CollatedArrays, rows: slice | NDArray[np.int64]) -> int | None:
+        """Return the number of symbols of the longest target of some rows; None for targets of other kinds."""
+        return target_width(arrays.labels[rows]) if arrays.schema.target == "sequence" else None
+
     def _width(self, lengths: NDArray[np.integer]) -> int:
         longest = int(lengths.max())
         if self.pad_to is None:
@@ -189,7 +196,7 @@ class DatasetLoader(BatchLoader):
             self.epoch, self.batch = (epoch, batch + 1) if batch + 1 < batches else (epoch + 1, 0)
             rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
             width = self._width(self._arrays.lengths[rows])
-            yield to_tensors(self._arrays[rows[self.slice_of(len(rows))]], width)
+            yield to_tensors(self._arrays[rows[self.slice_of(len(rows))]], width, self._targets(self._arrays, rows))
 
     def restart(self) -> None:
         """Set the position to the first row of the first epoch; the next iterator starts there."""
@@ -317,7 +324,10 @@ class StreamLoader(BatchLoader):
                 batch += 1
                 self.batch = batch
                 rows = slice(start + local.start, start + local.stop)
-                yield to_tensors(arrays[rows], self._width(arrays.lengths[start : start + size]))
+                whole_batch = slice(start, start + size)
+                yield to_tensors(
+                    arrays[rows], self._width(arrays.lengths[whole_batch]), self._targets(arrays, whole_batch)
+                )
             rest = arrays[whole:]
 
     def next_arrays(self, batches: int) -> CollatedArrays:

@@ -228,8 +228,11 @@ def _split_info(table: pa.Table, schema: TaskSchema, path: Path) -> SplitInfo:
         "labels": {},
         "mean_length": pc.mean(lengths).as_py(),
     }
-    if schema.vocabulary is not None and schema.vocabulary.separator:
+    vocabulary = schema.vocabulary
+    if vocabulary is not None and (vocabulary.separator or any(not symbol.isascii() for symbol in vocabulary.entries)):
         info["characters"] = pc.sum(pc.binary_length(inputs)).as_py()
+    if schema.target_vocabulary is not None:
+        info["target_characters"] = pc.sum(pc.binary_length(table["target"])).as_py()
     if schema.lists_classes:
         column = table["label"] if schema.target == "class" else pc.list_flatten(table["labels"])
         numbers = column.to_numpy()

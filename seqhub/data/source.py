@@ -136,6 +136,9 @@ class DataSource:
             "config": None if self.task.is_custom else config.parameters(),
             "layout": [symbols, schema.step_shape, schema.target, schema.labels, schema.tolerance],
         }
+        if schema.target_vocabulary is not None:
+            target = schema.target_vocabulary
+            content["target"] = [list(target.symbols), target.separator, schema.max_target]
         if self.kind == "file":
             content["rows"] = {name: digest(self.table(name)) for name in SPLITS}
         elif self.kind == "stream":

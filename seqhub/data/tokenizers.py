@@ -7,7 +7,6 @@ from seqhub.models.tokenizer import symbol_tokenizer, word_tokenizer
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.registry import get_task
 from seqhub.tasks.schema import TaskSchema
-from seqhub.tasks.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from transformers import TokenizersBackend
@@ -34,17 +33,21 @@ def get_tokenizer(task: str | TaskRef) -> "TokenizersBackend":
     """
     if (ref := task_ref(task)) is not None and ref.is_custom:
         raise InvalidInputError(f"{ref}: the vocabulary is from your file; load the tokenizer from the run folder")
-    vocabulary = schema_of_task(task, "vocabulary").vocabulary
-    if vocabulary is None:
+    tokenizer = tokenizer_of(schema_of_task(task, "text_vocabulary"))
+    if tokenizer is None:
         raise InvalidInputError(f"{task}: has real values (input_values), which need no tokenizer")
-    return tokenizer_of(vocabulary)
+    return tokenizer
 
 
-def tokenizer_of(vocabulary: Vocabulary) -> "TokenizersBackend":
-    """Return a tokenizer with the ids of a vocabulary."""
+def tokenizer_of(schema: TaskSchema) -> "TokenizersBackend | None":
+    """Return a tokenizer of the texts among inputs and targets, with an end if targets are texts; None if none are."""
+    vocabulary = schema.text_vocabulary
+    if vocabulary is None:
+        return None
+    settings = {"unknown": bool(vocabulary.unknown), "end": schema.target == "sequence"}
     if vocabulary.separator:
-        return word_tokenizer(vocabulary.symbols, unknown=bool(vocabulary.unknown), boundaries=vocabulary.boundaries)
-    return symbol_tokenizer("".join(vocabulary.symbols), unknown=bool(vocabulary.unknown))
+        return word_tokenizer(vocabulary.symbols, boundaries=vocabulary.boundaries, **settings)
+    return symbol_tokenizer("".join(vocabulary.symbols), **settings)
 
 
 def task_ref(task: str | TaskRef) -> TaskRef | None:
@@ -69,6 +72,6 @@ def schema_of_task(task: str | TaskRef, field: str | None = None) -> TaskSchema:
     schemas = [definition.schema(config) for config in definition.configs]
     if len({schema if field is None else getattr(schema, field) for schema in schemas}) > 1:
         ids = ", ".join(f"{definition.name}/{config.name}" for config in definition.configs)
-        what = field or "columns"
+        what = "columns" if field is None else field.rpartition("_")[2]
         raise InvalidInputError(f"{task}: its configs differ in their {what}; choose one of {ids}")
     return schemas[0]

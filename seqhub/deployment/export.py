@@ -99,6 +99,8 @@ def export(
         raise InvalidInputError(f"{folder} is a dataset; must be a model")
 
     model = load_model(folder, trust_remote_code=trust_remote_code).float()
+    if model.config.is_encoder_decoder:
+        raise InvalidInputError(f"{run}: {model.config.model_type} has a decoder; must be a model without one")
     with _quiet_exporters():
         content, predict = (_to_onnx if format == "onnx" else _to_torch)(model)
         batches = list(_batches(model))

@@ -13,7 +13,7 @@ from seqhub.data.digest import digest
 from seqhub.data.source import DataSource
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.import_model import create_record
-from seqhub.evaluation.inference import ModelScorer
+from seqhub.evaluation.inference import ModelScorer, generate_targets
 from seqhub.evaluation.load import load_model
 from seqhub.metrics.accumulator import MetricAccumulator
 from seqhub.metrics.classification import scaled_score
@@ -215,11 +215,18 @@ def _accumulate(
 ) -> MetricAccumulator:
     import torch
 
+    from seqhub.metrics.per_example import example_accuracy
+
     result, device = MetricAccumulator(split.schema, rows, _stopping_rule(split), logistic_outputs(model)), model.device
     with torch.inference_mode():
         for batch in batches:
             inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
-            result.add(model(**inputs).logits, batch["labels"], batch["attention_mask"])
+            logits, labels, mask = model(**inputs).logits, batch["labels"], batch["attention_mask"]
+            generated: list[list[int] | None] = []
+            if split.schema.target == "sequence":
+                wrong = example_accuracy(split.schema, logits, labels.to(device), mask) == 0
+                generated = generate_targets(model, split.schema, inputs, wrong)
+            result.add(logits, labels, mask, generated)
             if result.full:
                 break
     return result

@@ -110,6 +110,8 @@ def _difference(config: "PreTrainedConfig", schema: TaskSchema) -> str:
         return f"inputs={'real values' if config.inputs == 'values' else 'ids'}; must be " + (
             "real values" if schema.vocabulary is None else "ids"
         )
+    if schema.target_vocabulary is not None:
+        wanted["decoder_vocab_size"] = 1 + schema.end_id
     for name, value in wanted.items():
         if (given := getattr(config, name, None)) != value:
             return f"{name}={given}; must be {value}"
@@ -133,9 +135,9 @@ def _check_tokenizer(folder: Path, ref: TaskRef) -> None:
     """Raise InvalidInputError unless the folder has the tokenizer of a task with texts."""
     from transformers import AutoTokenizer
 
-    if ref.schema.vocabulary is None:
+    expected = tokenizer_of(ref.schema)
+    if expected is None:
         return
-    expected = tokenizer_of(ref.schema.vocabulary)
     remedy = f"write it with seqhub.get_tokenizer({str(ref)!r}).save_pretrained({str(folder)!r})"
     if not (folder / "tokenizer.json").is_file():
         raise InvalidInputError(f"{folder}: no tokenizer.json; {remedy}")

@@ -16,6 +16,30 @@ if TYPE_CHECKING:
 _BATCH_SIZE = 256  # sequences
 
 
+def generate_targets(
+    model: "PreTrainedModel", schema: TaskSchema, batch: dict[str, "Tensor"], rows: "Tensor"
+) -> "list[list[int] | None]":
+    """Return the ids that a model generates greedily for some rows, without start, end and padding; None for others.
+
+    Args:
+        model: Model for the target `sequence`, in evaluation mode.
+        schema: Schema of the rows.
+        batch: Inputs on the device of the model; those of the decoder are ignored.
+        rows: (B,), True for the rows to generate for.
+    """
+    generated: list[list[int] | None] = [None] * len(rows)
+    if not bool(rows.any()):
+        return generated
+    inputs = {name: tensor[rows] for name, tensor in batch.items() if not name.startswith("decoder_")}
+    outputs = model.generate(  # type: ignore[operator]
+        **inputs, max_new_tokens=schema.max_target + 1, do_sample=False, num_beams=1
+    )
+    for row, ids in zip(rows.nonzero().flatten().tolist(), outputs[:, 1:].tolist(), strict=True):
+        end = ids.index(schema.end_id) if schema.end_id in ids else len(ids)
+        generated[row] = ids[:end]
+    return generated
+
+
 class ModelScorer:
     """Outputs and per-example metrics of a model in evaluation mode; its training mode is restored afterwards.
 

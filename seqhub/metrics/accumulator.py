@@ -1,5 +1,6 @@
 """Accumulation of the metrics of a split over batches, for every type of target."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
 from seqhub.metrics.classification import TOLERANCE, classification_metrics
+from seqhub.metrics.edit_distance import edit_distance
 from seqhub.metrics.intervals import wilson_interval
 from seqhub.tasks.schema import NO_LABEL, StoppingRule, TaskSchema
 
@@ -44,14 +46,25 @@ class MetricAccumulator:
         self._wrong = 0  # sequences with an output outside the tolerance of the task's source
         classes = len(schema.labels) if schema.has_class_table else 0
         self._confusion = np.zeros((classes, classes), dtype=np.int64)
+        self._shares = {"token_accuracy": 0.0, "edit_distance": 0.0}  # sums over sequences
 
     @property
     def full(self) -> bool:
         """True if all rows have been added."""
         return self.examples >= self.rows
 
-    def add(self, logits: "Tensor", labels: "Tensor", mask: "Tensor") -> None:
-        """Add a batch; shapes as in `per_example.example_accuracy`."""
+    def add(
+        self, logits: "Tensor", labels: "Tensor", mask: "Tensor", generated: Sequence[Sequence[int] | None] = ()
+    ) -> None:
+        """Add a batch.
+
+        Args:
+            logits: Shapes as in `per_example.example_accuracy`.
+            labels: As above.
+            mask: As above.
+            generated: For the target `sequence`, the generated ids of each row without start, end and padding; None
+                for rows that equal their target.
+        """
         from seqhub.metrics.per_example import class_outputs, example_metrics
 
         left = self.rows - self.examples
@@ -70,6 +83,8 @@ class MetricAccumulator:
         probabilities = class_outputs(logits.double(), self.logistic).numpy()
         if self.schema.target == "class":
             self._parts.append((probabilities, labels.numpy()))
+        elif self.schema.target == "sequence":
+            self._add_sequences(probabilities, labels.numpy(), generated)
         else:
             self._add_steps(probabilities, labels.numpy())
 
@@ -89,6 +104,19 @@ class MetricAccumulator:
         self._loss -= float(np.log(np.maximum(label_probabilities[counted], np.finfo(np.float64).tiny)).sum())
         if self.schema.has_class_table:
             np.add.at(self._confusion, (labels[counted], predicted[counted]), 1)
+
+    def _add_sequences(
+        self, probabilities: NDArray[np.float64], labels: NDArray[np.int64], generated: Sequence[Sequence[int] | None]
+    ) -> None:
+        """Add counts for targets that are sequences; see `metrics`."""
+        self._add_steps(probabilities, labels)
+        counted = labels != NO_LABEL
+        hits = (probabilities.argmax(axis=-1) == labels) & counted
+        self._shares["token_accuracy"] += float((hits.sum(axis=1) / counted.sum(axis=1)).sum())
+        for label, real, ids in zip(labels, counted, generated, strict=False):
+            if ids is not None:
+                target = label[real][:-1].tolist()  # without the end
+                self._shares["edit_distance"] += edit_distance(ids, target) / max(len(ids), len(target))
 
     def _add_prefixes(self, hits: NDArray[np.bool_], counted: NDArray[np.bool_]) -> None:
         """Add counts of the steps before the first wrong one, among the steps that count."""
@@ -110,9 +138,15 @@ class MetricAccumulator:
             wrong one. For `next_symbol` the same without classes and prefixes. For `number`: `accuracy`, the share
             within `tolerance`, with its Wilson `interval`, `mse` (also as `loss`) and `mean_absolute_error`. For
             `inputs`: `accuracy`, the share of sequences with a mean squared error within `tolerance`, its `interval`,
-            `mse` (also as `loss`), the mean over sequences, and `worst_mse`. For a task whose source has a stopping
-            rule with a tolerance, also `paper`: the `tolerance` of every output, the number of `wrong` sequences and
-            their `share`. The `loss` of logistic outputs is half their squared error instead of nats.
+            `mse` (also as `loss`), the mean over sequences, and `worst_mse`. For `sequence`: `accuracy`, the share of
+            exact matches, whose greedy output is the target, and its `interval`; `tokens`, the number of target symbols
+            and ends, and `loss` in nats for each; `token_accuracy`, the mean share of these that are the most probable
+            ones after the target's previous symbols; and `edit_distance`, the mean number of edits between greedy
+            output and target, divided by the length of the longer one. The last two have an interval over sequences
+            (`token_interval`, `edit_interval`), because the tokens of a sequence depend on each other. For a task whose
+            source has a stopping rule with a tolerance, also `paper`: the `tolerance` of every output, the number of
+            `wrong` sequences and their `share`. The `loss` of logistic outputs is half their squared error instead of
+            nats.
         """
         if not self.examples:
             raise InvalidInputError("0 sequences; metrics need at least 1")
@@ -125,12 +159,28 @@ class MetricAccumulator:
                 del found["per_class"], found["confusion"]
             if self.logistic:
                 found["loss"] = self._squared / self.examples
+        elif target == "sequence":
+            found = self._sequence_metrics()
         else:
             found = self._step_metrics() if target in ("step_class", "next_symbol") else self._real_metrics()
         if self.tolerance:
             share = self._wrong / self.examples
             found["paper"] = {"tolerance": self.tolerance, "wrong": self._wrong, "share": share}
         return found
+
+    def _sequence_metrics(self) -> dict[str, Any]:
+        tokens, exact = self._counts["steps"], self._counts["whole"]
+        metrics: dict[str, Any] = {
+            "examples": self.examples,
+            "tokens": tokens,
+            "accuracy": exact / self.examples,
+            "interval": list(wilson_interval(exact, self.examples)),
+            "loss": self._loss / tokens,
+        }
+        for name, interval in (("token_accuracy", "token_interval"), ("edit_distance", "edit_interval")):
+            share = min(self._shares[name], self.examples)  # a sum of shares may exceed it by rounding
+            metrics |= {name: share / self.examples, interval: list(wilson_interval(share, self.examples))}
+        return metrics
 
     def _step_metrics(self) -> dict[str, Any]:
         steps = self._counts["steps"]

@@ -7,10 +7,17 @@ from seqhub.errors import InvalidInputError
 _Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
 
 
-def wilson_interval(correct: int, total: int) -> tuple[float, float]:
+def wilson_interval(correct: float, total: int) -> tuple[float, float]:
     """Return the 95 % Wilson score interval of a proportion, which is accurate also near 0 and 1.
 
+    For the mean of other numbers in [0, 1] it is long enough, because their variance is at most that of 0 and 1 with
+    the same mean.
+
     Source: Wilson (1927), "Probable inference, the law of succession, and statistical inference", JASA 22.
+
+    Args:
+        correct: Number of correct ones, or the sum of the numbers.
+        total: Number of all.
 
     >>> [round(bound, 4) for bound in wilson_interval(9_990, 10_000)]
     [0.9982, 0.9995]

@@ -16,12 +16,13 @@ def example_accuracy(
 
     A class is correct if it is the most probable one, a number or a reconstruction if its error is within
     `schema.tolerance`. For targets with a class or a symbol per step, it is the share of correct steps among those that
-    count.
+    count. A `sequence` is correct if every symbol and the end are the most probable ones after the symbols before; then
+    greedy generation returns exactly the target.
 
     Args:
         schema: Schema of the rows.
         logits: `class` (B, C), or (B, 1) for a single logit of the second of two classes; `number` (B, 1);
-            `step_class` and `next_symbol` (B, T, C); `inputs` (B, T, F).
+            `step_class`, `next_symbol` and `sequence` (B, T, C); `inputs` (B, T, F).
         labels: Labels as in a batch of a `BatchLoader`.
         mask: (B, T), 1 at real steps.
         logistic: Whether the outputs are logistic units, see `predict.logistic_outputs`.
@@ -35,6 +36,8 @@ def example_accuracy(
     logits, labels = _aligned(schema, logits, labels)
     counted = labels != NO_LABEL
     correct = (class_scores(logits).argmax(dim=-1) == labels) & counted
+    if schema.target == "sequence":
+        return (correct == counted).all(dim=1).float()
     return correct.sum(dim=1) / counted.sum(dim=1).clamp(min=1)
 
 

@@ -90,9 +90,10 @@ def _describe_options(model: ModelId) -> list[FieldDescription]:
 
 
 def count_parameters(preset: str) -> int:
-    """Count the parameters of the default model of a preset, with a head for sequences if it has one."""
-    head: Literal["sequence", "base"]
-    head = "sequence" if "sequence" in registry.list_heads(registry.family_of(preset)) else "base"
+    """Count the parameters of the default model of a preset, with a head for sequences or for seq2seq if it has one."""
+    heads = registry.list_heads(registry.family_of(preset))
+    head: Literal["sequence", "seq2seq", "base"]
+    head = "sequence" if "sequence" in heads else "seq2seq" if "seq2seq" in heads else "base"
     return sum(registry.parameter_counts(registry.build_model(registry.build_config(preset), head)).values())
 
 

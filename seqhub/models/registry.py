@@ -44,6 +44,7 @@ HEADS = {
     "sequence": "AutoModelForSequenceClassification",
     "token": "AutoModelForTokenClassification",
     "causal": "AutoModelForCausalLM",
+    "seq2seq": "AutoModelForSeq2SeqLM",
 }
 
 
@@ -223,16 +224,25 @@ def _import_folder(folder: str) -> str:
 
 
 def list_presets(
-    takes: Literal["input_ids", "input_values"] | None = None, *, family: str | None = None
+    takes: Literal["input_ids", "input_values"] | None = None, *, family: str | None = None, head: str | None = None
 ) -> tuple[str, ...]:
-    """Return the presets of all families or of one, optionally only those with ids or real values as input, sorted.
+    """Return the presets of all families or of one, sorted, optionally only those with an input or a head.
 
-    >>> list_presets("input_ids")
+    Args:
+        takes: Input of the models: ids or real values.
+        family: Name or folder of a family.
+        head: Head of the models, see `HEADS`.
+
+    >>> list_presets("input_ids", head="causal")
     ('gru', 'lstm', 'lstm_hs97', 'rnn_relu', 'rnn_tanh')
     """
     if family is not None and is_folder(family):
         return tuple(f"{family}:{preset}" for preset in sorted(_package(_import_folder(family)).PRESETS))
-    families = [each for each in list_families() if takes in (None, *list_inputs(each)) and family in (None, each)]
+    families = [
+        each
+        for each in list_families()
+        if takes in (None, *list_inputs(each)) and family in (None, each) and head in (None, *list_heads(each))
+    ]
     return tuple(sorted(preset for each in families for preset in _package(each).PRESETS))
 
 
@@ -312,13 +322,15 @@ def config_fields(preset: str) -> frozenset[str]:
     return frozenset(field.name for field in dataclasses.fields(config_class)) - common
 
 
-def build_model(config: PreTrainedConfig, head: Literal["sequence", "token", "causal", "base"]) -> PreTrainedModel:
+def build_model(
+    config: PreTrainedConfig, head: Literal["sequence", "token", "causal", "seq2seq", "base"]
+) -> PreTrainedModel:
     """Build a newly initialised model, with weights sampled from torch's global generator.
 
     Args:
         config: Config of one of the families.
-        head: `sequence` for one label per sequence, `token` for one per step, `causal` to predict the next id, `base`
-            for a model without a head, such as an autoencoder.
+        head: `sequence` for one label per sequence, `token` for one per step, `causal` to predict the next id,
+            `seq2seq` for a sequence of other ids, `base` for a model without a head, such as an autoencoder.
 
     Raises:
         UnknownNameError: If the config's family does not exist or has no such head.

@@ -17,6 +17,7 @@ PAD_TOKEN = "[PAD]"  # more than one character, so that it is not a symbol
 UNK_TOKEN = "[UNK]"
 NO_WORD = "[no word]"  # padding; with white space, so that it is not a word
 OTHER_WORD = "[other word]"
+END_TOKEN, END_OF_WORDS = "[END]", "[end of text]"
 _MAX_SHOWN = 60  # characters of a vocabulary in a message
 
 # Words by the boundaries of Unicode Standard Annex 29, without a dictionary: letters and digits with apostrophes or
@@ -26,7 +27,7 @@ _LETTERS = rf"[\p{{L}}\p{{M}}\p{{N}}_&&[^{_SINGLE}]]+"
 _WORDS = rf"[{_SINGLE}]\p{{M}}*|{_LETTERS}(?:['’]{_LETTERS}|(?<=\p{{N}})[.,](?=\p{{N}}){_LETTERS})*|[^\s\p{{Cc}}]"
 
 
-def symbol_tokenizer(symbols: str, *, unknown: bool = False) -> TokenizersBackend:
+def symbol_tokenizer(symbols: str, *, unknown: bool = False, end: bool = False) -> TokenizersBackend:
     """Return a tokenizer in which symbols have the ids 1, 2, ... in order, and padding on the right the id 0.
 
     Without an unknown id, any other character is an error, including those of a literal `[PAD]`. The tokenizers library
@@ -36,6 +37,7 @@ def symbol_tokenizer(symbols: str, *, unknown: bool = False) -> TokenizersBacken
     Args:
         symbols: Distinct characters, at least one.
         unknown: Whether all other characters have the id after the last symbol; a model then has one more id.
+        end: Whether the last id is the end of a text, `eos_token_id`. Texts are encoded without it.
 
     Raises:
         InvalidInputError: If there are no symbols, or duplicates.
@@ -55,11 +57,15 @@ def symbol_tokenizer(symbols: str, *, unknown: bool = False) -> TokenizersBacken
     if not symbols or len(set(symbols)) < len(symbols):
         raise InvalidInputError(f"symbols={symbols!r}: must be distinct characters, at least one")
     split = Split(Regex(r"[\s\S]"), "isolated")  # "." would not split newlines
-    return _tokenizer(symbols, split, Fuse(), PAD_TOKEN, UNK_TOKEN if unknown else None)
+    return _tokenizer(symbols, split, Fuse(), PAD_TOKEN, UNK_TOKEN if unknown else None, END_TOKEN if end else None)
 
 
 def word_tokenizer(
-    words: Sequence[str], *, unknown: bool = False, boundaries: Literal["spaces", "unicode"] = "spaces"
+    words: Sequence[str],
+    *,
+    unknown: bool = False,
+    end: bool = False,
+    boundaries: Literal["spaces", "unicode"] = "spaces",
 ) -> TokenizersBackend:
     """Return a tokenizer in which words have the ids 1, 2, ... in order, and padding 0.
 
@@ -67,6 +73,7 @@ def word_tokenizer(
         words: Distinct words without white space, at least one.
         unknown: Whether all other words have the id after the last word; if not, they are errors as in
             `symbol_tokenizer`.
+        end: As in `symbol_tokenizer`.
         boundaries: Division of a text: at white space, or as in `split_words`.
 
     Raises:
@@ -84,7 +91,8 @@ def word_tokenizer(
         if word.split() != [word]:
             raise InvalidInputError(f"word {word!r}: must have at least one character and no white space")
     normalizer, split = _word_splitter(boundaries)
-    return _tokenizer(words, split, None, NO_WORD, OTHER_WORD if unknown else None, normalizer)
+    ends = OTHER_WORD if unknown else None, END_OF_WORDS if end else None
+    return _tokenizer(words, split, None, NO_WORD, *ends, normalizer)
 
 
 def split_words(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -139,13 +147,21 @@ def encode(tokenizer: Any, texts: Sequence[str], *, first_row: int = 0) -> Batch
 
 
 def _tokenizer(
-    entries: Sequence[str], split: Any, decoder: Any, pad: str, unknown: str | None, normalizer: Any = None
+    entries: Sequence[str],
+    split: Any,
+    decoder: Any,
+    pad: str,
+    unknown: str | None,
+    end: str | None,
+    normalizer: Any = None,
 ) -> TokenizersBackend:
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from transformers import TokenizersBackend
 
-    vocabulary = {entry: number for number, entry in enumerate([pad, *entries, *([unknown] if unknown else [])])}
+    special = {"unk_token": unknown, "eos_token": end}
+    given = {name: token for name, token in special.items() if token is not None}
+    vocabulary = {entry: number for number, entry in enumerate([pad, *entries, *given.values()])}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=unknown) if unknown else WordLevel(vocabulary))
     tokenizer.pre_tokenizer = split
     if normalizer is not None:
@@ -158,7 +174,7 @@ def _tokenizer(
         padding_side="right",
         model_input_names=["input_ids", "attention_mask"],
         split_special_tokens=True,  # "[PAD]" in a text is five characters, not padding
-        **({"unk_token": unknown} if unknown else {}),
+        **given,
     )
 
 

@@ -20,7 +20,8 @@ class SplitInfo(TypedDict):
     ]  # label -> number of rows, or of steps for a class per step; empty without classes or for many
     mean_length: float
     numbers: NotRequired[list[float]]  # smallest, mean and largest label, for numeric labels
-    characters: NotRequired[int]  # size of all texts in bytes, if symbols are words
+    characters: NotRequired[int]  # size of all texts in bytes, if symbols are words or not ASCII
+    target_characters: NotRequired[int]  # size of all targets in bytes, if they are texts
 
 
 class Guessing(TypedDict):

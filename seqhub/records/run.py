@@ -45,6 +45,11 @@ class SplitMetrics(TypedDict):
     worst_mse: NotRequired[float]
     mean_absolute_error: NotRequired[float]
     tolerance: NotRequired[float]
+    tokens: NotRequired[int]
+    token_accuracy: NotRequired[float]
+    token_interval: NotRequired[list[float]]
+    edit_distance: NotRequired[float]
+    edit_interval: NotRequired[list[float]]
     legal: NotRequired[dict[str, float]]  # metrics of the grammar of a task
     paper: NotRequired[dict[str, Any]]  # metrics by the rule of the task's source
     # `verify` and later versions may add other keys
@@ -55,6 +60,7 @@ _REQUIRED = {  # target -> metrics of every evaluated split
     "class": (*_CLASS_TABLE, "interval", "abs_wrong"),
     "step_class": (*_CLASS_TABLE, "steps", "whole"),
     "next_symbol": ("steps", "whole"),
+    "sequence": ("interval", "tokens", "token_accuracy", "token_interval", "edit_distance", "edit_interval"),
     "number": ("interval", "mse", "mean_absolute_error", "tolerance"),
     "inputs": ("interval", "mse", "worst_mse", "tolerance"),
 }

@@ -73,7 +73,8 @@ class Task(ABC, Generic[C]):
             sequence: A text, or real values (T, F).
 
         Returns:
-            The target as in `Example`: a class name, a number, or a class name per step (None for ignored steps).
+            The target as in `Example`: a class name, a number, a class name per step (None for ignored steps), or a
+            text.
 
         Raises:
             InvalidInputError: The sequence is not valid for this task.

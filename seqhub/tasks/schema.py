@@ -19,14 +19,14 @@ _MAX_TABLE_CLASSES = 100  # the confusion matrix has a square of counts
 IntRange = tuple[int, int]  # both ends included
 
 
-Target = Literal["class", "number", "step_class", "next_symbol", "inputs"]
+Target = Literal["class", "number", "step_class", "next_symbol", "sequence", "inputs"]
 
 
 class Example(NamedTuple):
     """One sequence and its target in human-readable form."""
 
     inputs: Any  # a text, or real values (T, F)
-    target: Any  # a class name, a number, or a class name per step; None if the inputs themselves are the target
+    target: Any  # a class name, a number, a class name per step, or a text; None if the inputs are the target
 
 
 class ConstantBaseline(NamedTuple):
@@ -45,15 +45,19 @@ class TaskSchema:
         vocabulary: Vocabulary of texts; None if the inputs are real values.
         step_shape: Shape of the real values at one step; they are published flattened, in C order.
         target: Prediction target: one `class` or `number` for each sequence, a class for each step (`step_class`), the
-            `next_symbol` of each step, or the `inputs` themselves, to be reconstructed.
+            `next_symbol` of each step, another `sequence` of symbols, or the `inputs` themselves, to be reconstructed.
         labels: Class names in the order of their numbers; for targets with classes.
         tolerance: Largest absolute error of a correct `number`; for `inputs`, largest mean squared error of a
             correctly reconstructed sequence.
+        target_vocabulary: Vocabulary of the target `sequence`; that of the inputs if these are texts.
+        max_target: Largest number of symbols of the target `sequence`, in all configs and test distributions.
 
     >>> TaskSchema(vocabulary=Vocabulary("ab"), labels=("even", "odd")).columns
     ('text', 'label')
     >>> TaskSchema(step_shape=(2, 2), target="inputs", tolerance=1e-4).num_features
     4
+    >>> TaskSchema(step_shape=(2,), target="sequence", target_vocabulary=Vocabulary("ab"), max_target=9).columns
+    ('input_values', 'target')
     """
 
     vocabulary: Vocabulary | None = None
@@ -61,6 +65,8 @@ class TaskSchema:
     target: Target = "class"
     labels: tuple[str, ...] = ()
     tolerance: float = 0.0
+    target_vocabulary: Vocabulary | None = None
+    max_target: int = 0
 
     def __post_init__(self) -> None:
         classes = self.target in ("class", "step_class")
@@ -74,6 +80,14 @@ class TaskSchema:
             ),
             (self.target != "next_symbol" or self.vocabulary is not None, "a vocabulary for the target next_symbol"),
             (self.target != "inputs" or self.vocabulary is None, "a step_shape for the target inputs"),
+            (
+                (self.target == "sequence") == (self.target_vocabulary is not None) == (self.max_target > 0),
+                "a target_vocabulary and a max_target if and only if the target is sequence",
+            ),
+            (
+                None in (self.vocabulary, self.target_vocabulary) or self.vocabulary == self.target_vocabulary,
+                "one vocabulary for texts and their targets",
+            ),
         ):
             if not holds:
                 raise InvalidConfigError(f"a TaskSchema needs {rule}; given {self}")
@@ -94,13 +108,25 @@ class TaskSchema:
         return math.prod(self.step_shape) if self.step_shape else 0
 
     @property
-    def head(self) -> Literal["sequence", "token", "causal", "base"]:
+    def text_vocabulary(self) -> Vocabulary | None:
+        """Vocabulary of texts among inputs and targets; None if there are none."""
+        return self.vocabulary or self.target_vocabulary
+
+    @property
+    def end_id(self) -> int:
+        """Id of the end of a target `sequence`, after the ids of the symbols."""
+        assert self.target_vocabulary is not None, "only the target sequence has an end"
+        return len(self.target_vocabulary) + 1
+
+    @property
+    def head(self) -> Literal["sequence", "token", "causal", "seq2seq", "base"]:
         """Model head for the target, see `models.registry.HEADS`; `base` models reconstruct their inputs."""
-        heads: dict[Target, Literal["sequence", "token", "causal", "base"]] = {
+        heads: dict[Target, Literal["sequence", "token", "causal", "seq2seq", "base"]] = {
             "class": "sequence",
             "number": "sequence",
             "step_class": "token",
             "next_symbol": "causal",
+            "sequence": "seq2seq",
             "inputs": "base",
         }
         return heads[self.target]
@@ -112,6 +138,8 @@ class TaskSchema:
         20
         """
         symbols = 0 if self.vocabulary is None else len(self.vocabulary) + 1
+        if self.target == "sequence":
+            return (self.max_target + 1) * (self.end_id + 1)
         return {
             "class": len(self.labels),
             "number": 1,
@@ -136,8 +164,14 @@ class TaskSchema:
     def columns(self) -> tuple[str, ...]:
         """Names of the published columns."""
         inputs = "text" if self.vocabulary is not None else "input_values"
-        target = {"class": "label", "number": "label", "step_class": "labels"}.get(self.target)
+        target = self.target_column
         return (inputs,) if target is None else (inputs, target)
+
+    @property
+    def target_column(self) -> str | None:
+        """Name of the column with the target; None if the inputs are the target."""
+        columns = {"class": "label", "number": "label", "step_class": "labels", "sequence": "target"}
+        return columns.get(self.target)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +240,8 @@ class Batch:
             padding.
         lengths: (N,) int64, number of steps before the padding, at least 1.
         labels: By `TaskSchema.target`: `class` (N,) int64, `number` (N,) float32, `step_class` (N, T) int64 with
-            NO_LABEL for ignored steps and for the padding; otherwise (N, 0).
+            NO_LABEL for ignored steps and for the padding, `sequence` (N, S) int64 ids of the target's symbols, with
+            NO_LABEL in the padding on the right; otherwise (N, 0).
     """
 
     inputs: NDArray[Any]

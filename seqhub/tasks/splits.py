@@ -168,6 +168,8 @@ class Split:
                 [None if label == NO_LABEL else names[label] for label in row[:n]]
                 for row, n in zip(batch.labels, batch.lengths, strict=True)
             ]
+        elif self.schema.target_vocabulary is not None:
+            targets = [self.schema.target_vocabulary.decode(row[row != NO_LABEL]) for row in batch.labels]
         return [Example(*pair) for pair in zip(inputs, targets, strict=True)]
 
 
@@ -208,7 +210,9 @@ def split_indices(finite_domain: FiniteDomain) -> NDArray[np.int64]:
     sequences = zip(finite_domain.batch.inputs, finite_domain.batch.lengths, strict=True)
     hashes = np.array([hashlib.sha256(row[:n].tobytes()).digest()[:8] for row, n in sequences]).view(">u8")
     indices = np.empty(len(finite_domain.batch), dtype=np.int64)
-    strata = np.stack([finite_domain.batch.labels, finite_domain.weights])
+    labels = finite_domain.batch.labels
+    classes = labels if labels.ndim == 1 else np.zeros(len(labels), np.int64)  # targets that are sequences have none
+    strata = np.stack([classes, finite_domain.weights])
     for stratum in np.unique(strata, axis=1).T:
         members = np.flatnonzero((strata == stratum[:, None]).all(axis=0))
         ranked = members[np.argsort(hashes[members], kind="stable")]

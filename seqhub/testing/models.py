@@ -73,7 +73,8 @@ def outputs(preset: str) -> None:
             continue
         width = _width(model, head)
         for row, found in zip(rows, results, strict=True):
-            shape = (width,) if head == "sequence" else (len(row), width)
+            steps = 1 if head == "seq2seq" else len(row)  # the start of a target
+            shape = (width,) if head == "sequence" else (steps, width)
             require(tuple(found.shape) == shape, f"{where}: logits {tuple(found.shape)} instead of {shape}")
 
 
@@ -196,6 +197,7 @@ def training(preset: str) -> None:
     small: dict[str, Any] = {"max_sequences": 32, "evaluate_every": 32, "evaluate_size": 32, "stop_at": "none"}
     small |= {"batch_size": 8, "model": preset, "cpu": True}
     tasks = ("qrsu/easy",) if "input_ids" in list_inputs(family_of(preset)) else _VALUE_TASKS
+    tasks = ("reverse_words/short",) if "seq2seq" in list_heads(family_of(preset)) else tasks
     reasons = []
     for task in tasks:
         with tempfile.TemporaryDirectory() as folder:
@@ -313,11 +315,15 @@ def _labels(head: str, batch: "dict[str, Tensor]") -> "Tensor":
         return torch.randint(0, _LABELS, (len(mask),), generator=random)
     if head == "causal":
         return batch["input_ids"].masked_fill(mask == 0, -100)
+    if head == "seq2seq":
+        return torch.randint(1, _LABELS, (len(mask), 4), generator=random)
     labels = torch.randint(0, _LABELS, mask.shape, generator=random)
     return labels.masked_fill(mask == 0, -100)
 
 
 def _width(model: "PreTrainedModel", head: str) -> int:
+    if head == "seq2seq":
+        return int(model.config.decoder_vocab_size)
     return int(model.config.vocab_size) if head == "causal" else _LABELS
 
 

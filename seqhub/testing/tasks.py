@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.rng import BLOCK_SIZE
-from seqhub.tasks.schema import NO_LABEL, Batch
+from seqhub.tasks.schema import NO_LABEL, Batch, TaskSchema
 from seqhub.tasks.splits import SPLITS, Split
 from seqhub.testing.check import Check, require
 
@@ -92,6 +92,9 @@ def _check_form(where: str, rows: Split, batch: Batch) -> None:
             batch.inputs.dtype == dtype, f"{where}: inputs of dtype {batch.inputs.dtype} instead of {dtype.__name__}"
         )
         require(((batch.inputs != 0) == real).all(), f"{where}: inputs must be 0 after the end of a sequence only")
+    if schema.target == "sequence":
+        _check_targets(where, batch, schema)
+        return
     shape, dtype = {
         "class": ((count,), np.int64),
         "number": ((count,), np.float32),
@@ -114,6 +117,25 @@ def _check_form(where: str, rows: Split, batch: Batch) -> None:
         require(complete, f"{where}: classes {sorted(allowed - seen)} do not occur in {count:,} rows")
     if schema.target == "number":
         require(np.isfinite(batch.labels).all(), f"{where}: labels must be finite")
+
+
+def _check_targets(where: str, batch: Batch, schema: TaskSchema) -> None:
+    """Check the ids of targets that are sequences."""
+    labels = batch.labels
+    fits = labels.ndim == 2 and len(labels) == len(batch) and labels.shape[1] <= schema.max_target
+    require(
+        fits and labels.dtype == np.int64,
+        f"{where}: labels {labels.dtype} {labels.shape} instead of int64 ({len(batch)}, up to {schema.max_target})",
+    )
+    real = labels != NO_LABEL
+    ends = np.arange(labels.shape[1]) < real.sum(axis=1, keepdims=True)
+    require(bool((real == ends).all()), f"{where}: labels must be {NO_LABEL} after the end of a target only")
+    require(bool(real.any(axis=1).all()), f"{where}: a target is empty; need at least one symbol")
+    seen = labels[real]
+    require(
+        bool((seen >= 1).all() and (seen < schema.end_id).all()),
+        f"{where}: labels {seen.min()} to {seen.max()}; the ids of the vocabulary are 1 to {schema.end_id - 1}",
+    )
 
 
 def solution(ref: TaskRef) -> None:
@@ -263,7 +285,9 @@ def loading(ref: TaskRef) -> None:
         require(digest(found) == digest(expected), f"{ref}: load_dataset returns different rows")
     batch = next(iter(loader_of(rows, min(32, size))))
     inputs = "input_values" if rows.schema.vocabulary is None else "input_ids"
-    require({inputs, "attention_mask", "labels"} == batch.keys(), f"{ref}: batches have the columns {sorted(batch)}")
+    decoder = {"decoder_input_ids"} if rows.schema.target == "sequence" else set()
+    expected_keys = {inputs, "attention_mask", "labels", *decoder}
+    require(expected_keys == batch.keys(), f"{ref}: batches have the columns {sorted(batch)}")
 
 
 def training(ref: TaskRef) -> None:
@@ -293,9 +317,16 @@ def _first(rows: Split, count: int = _ROWS) -> Batch:
 def _contents(batch: Batch) -> list[tuple[bytes, object]]:
     per_step = batch.labels.ndim == 2
     return [
-        (_bytes(values[:length]), label[:length].tolist() if per_step else label.item())
+        (_bytes(values[:length]), _trimmed(label) if per_step else label.item())
         for values, length, label in zip(batch.inputs, batch.lengths, batch.labels, strict=True)
     ]
+
+
+def _trimmed(labels: NDArray[np.int64]) -> list[int]:
+    """Return the labels of one row up to the last one that counts."""
+    real = np.flatnonzero(labels != NO_LABEL)
+    trimmed: list[int] = labels[: real[-1] + 1 if len(real) else 0].tolist()
+    return trimmed
 
 
 def _bytes(values: NDArray[Any]) -> bytes:

@@ -101,8 +101,8 @@ def save_run(folder: Path, model: "PreTrainedModel", source: DataSource, record:
         try:
             with quiet_transformers():
                 model.save_pretrained(temporary)
-            if source.schema.vocabulary is not None:
-                tokenizer_of(source.schema.vocabulary).save_pretrained(temporary)
+            if (tokenizer := tokenizer_of(source.schema)) is not None:
+                tokenizer.save_pretrained(temporary)
             if source.file_rows is not None and "features" in source.file_rows.reading:
                 SeriesFeatureExtractor(**source.file_rows.reading["features"]).save_pretrained(temporary)
             shutil.rmtree(temporary / "__pycache__", ignore_errors=True)

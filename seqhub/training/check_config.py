@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args, get_type_hints
 
 from seqhub.errors import InvalidConfigError, UnknownNameError
-from seqhub.models.registry import family_of, list_inputs, list_presets
+from seqhub.models.registry import family_of, list_heads, list_inputs, list_presets
 from seqhub.training.config import SPLITS, STREAM, Recorded, Tracker, TrainConfig
 from seqhub.training.stopping import check_stop
 
@@ -46,13 +46,18 @@ def _require(config: TrainConfig, name: str, holds: bool, rule: str) -> None:
 
 
 def _check_names(config: TrainConfig) -> None:
-    inputs = list_inputs(family_of(config.model))
+    family, head = family_of(config.model), config.task.schema.head
+    inputs = list_inputs(family)
     takes: Literal["input_ids", "input_values"] = (
         "input_values" if config.task.schema.vocabulary is None else "input_ids"
     )
     kind = "symbols" if takes == "input_ids" else "real values"
-    fitting = ", ".join(list_presets(takes))
+    writes = "seq2seq" in list_heads(family)
+    others = () if head == "seq2seq" else list_presets(head="seq2seq")
+    fitting = ", ".join(preset for preset in list_presets(takes, head=head) if preset not in others)
     _require(config, "model", takes in inputs, f"one of {fitting}, as the task has {kind}")
+    what = "targets that are sequences" if head == "seq2seq" else "no targets that are sequences"
+    _require(config, "model", writes == (head == "seq2seq"), f"one of {fitting}, as the task has {what}")
     check_stop(config.stop_at)
     for name in ("optimizer", "schedule", "precision"):
         allowed = get_args(get_type_hints(TrainConfig)[name])

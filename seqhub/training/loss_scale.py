@@ -54,6 +54,9 @@ def loss_scale(
             return LossScale({"num_items_in_batch": rows / processes}, 1 if local_rows else 0, True)
         counted = accelerator.reduce(_next_symbols(model, batch))
         return LossScale({"num_items_in_batch": _per_process(counted, processes)}, 1, bool(counted))
+    if schema.target == "sequence":
+        counted = accelerator.reduce((batch["labels"] != NO_LABEL).sum())
+        return LossScale({"num_items_in_batch": _per_process(counted, processes)}, 1, bool(counted))
     if schema.target == "inputs":
         steps = batch["attention_mask"].sum() if local_rows else batch["attention_mask"].new_zeros(())
         return LossScale({}, float(steps) * processes / float(accelerator.reduce(steps.clone())), True)

@@ -138,6 +138,8 @@ def _schema_settings(config: TrainConfig, schema: TaskSchema, fields: frozenset[
             settings["inputs"] = "values"
     if (schema.target == "inputs") != ("step_shape" in fields):
         raise InvalidConfigError(f"model {config.model} does not fit {config.task}, whose target is {schema.target}")
+    if schema.target_vocabulary is not None:
+        settings |= {"decoder_vocab_size": 1 + schema.end_id, "max_target_length": 1 + schema.max_target}
     if schema.labels:
         settings["id2label"] = dict(enumerate(schema.labels))
         settings["label2id"] = {label: i for i, label in enumerate(schema.labels)}

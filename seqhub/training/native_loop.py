@@ -80,6 +80,8 @@ def reason_not_native(config: TrainConfig, source: DataSource | None = None) -> 
     schema = (source or data_source(config)).schema
     if schema.target == "inputs":
         return f"reconstruction of the inputs of {config.task}"
+    if schema.target == "sequence":
+        return f"targets of {config.task}, which are sequences"
     model = initial_model(config, schema)
     return unsupported_reason(model, _objective(model, schema))
 

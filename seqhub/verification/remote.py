@@ -3,14 +3,15 @@
     python remote.py JOB RESULT
 
 JOB is a JSON file: {"model": folder or repository, "auto_class": name, "trust_remote_code": bool, "target": see
-`tasks.schema.TaskSchema`, "tolerance": number, "confusion": bool, "batch_size": number of sequences, "probe":
-{"texts" or "input_values": [...]}, "cache": folder, "rows": {name: source}}, where `source` is {"parquet": file} or
-{"dataset": folder or repository, "config": name, "split": name}.
+`tasks.schema.TaskSchema`, "tolerance": number, "max_target": most symbols of a target, "confusion": bool, "batch_size":
+number of sequences, "probe": {"texts" or "input_values": [...]}, "cache": folder, "rows": {name: source}}, where
+`source` is {"parquet": file} or {"dataset": folder or repository, "config": name, "split": name}.
 
 RESULT is written as JSON: {"logits": logits of each probe sequence, computed one at a time, "rows": {name: {"counted":
 number of sequences, or of steps for a target at each step, "right": number of correct ones, "loss": mean in nats, or
 mean squared error, or half the squared errors of the logistic outputs of classes, "confusion": counts by true class
-(row) and prediction (column), if the job asks for it}}}.
+(row) and prediction (column), if the job asks for it, "token_accuracy" and "edit_distance" of targets that are
+sequences}}}.
 """
 
 import argparse
@@ -46,14 +47,16 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     model = auto_class.from_pretrained(job["model"], trust_remote_code=trust, use_safetensors=True)
     model.eval()
     tokenizer = None
-    if "texts" in job["probe"]:
+    if "texts" in job["probe"] or job["target"] == "sequence":
         # the tokenizer needs no remote code, but its loader reads config.json and would ask on standard input
         tokenizer = transformers.AutoTokenizer.from_pretrained(job["model"], trust_remote_code=trust)
     (probes,) = job["probe"].values()
     with torch.inference_mode():
-        logits = [model(**_inputs(tokenizer, [probe])).logits[0].tolist() for probe in probes]
+        texts = tokenizer if "texts" in job["probe"] else None
+        logits = [model(**_inputs(texts, [probe])).logits[0].tolist() for probe in probes]
+        evaluate = _evaluate_sequences if job["target"] == "sequence" else _evaluate
         rows = {
-            name: _evaluate(model, tokenizer, _load_rows(source, job["cache"]), job)
+            name: evaluate(model, tokenizer, _load_rows(source, job["cache"]), job)
             for name, source in job["rows"].items()
         }
     return {"logits": logits, "rows": rows}
@@ -115,6 +118,47 @@ def _evaluate(model: Any, tokenizer: Any, dataset: Any, job: dict[str, Any]) -> 
             confusion.index_put_((labels, predictions), torch.ones(1, dtype=torch.int64), accumulate=True)
     result = {"counted": counted, "right": correct, "loss": loss / counted}
     return result if confusion is None else result | {"confusion": confusion.tolist()}
+
+
+def _evaluate_sequences(model: Any, tokenizer: Any, dataset: Any, job: dict[str, Any]) -> dict[str, Any]:
+    """Return the metrics of a model whose targets are sequences; see RESULT."""
+    import torch
+
+    end = model.config.eos_token_id
+    exact, tokens, shares, distance, loss = 0, 0, 0.0, 0.0, 0.0
+    for batch in _batches(dataset, job["batch_size"]):
+        inputs = _inputs(tokenizer, batch["text"]) if "text" in batch else _inputs(None, batch["input_values"])
+        targets = [[*ids, end] for ids in tokenizer(batch["target"])["input_ids"]]
+        rows = [torch.tensor(ids) for ids in targets]
+        labels = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=_NO_LABEL)
+        logits = model(**inputs, labels=labels).logits.double()
+        counted = labels != _NO_LABEL
+        hits = (logits.argmax(dim=-1) == labels) & counted
+        right = (hits == counted).all(dim=1)
+        exact += int(right.sum())
+        tokens += int(counted.sum())
+        shares += float((hits.sum(dim=1).double() / counted.sum(dim=1)).sum())
+        loss += float(torch.nn.functional.cross_entropy(logits[counted], labels[counted], reduction="sum"))
+        if right.all():
+            continue
+        wrong = {name: tensor[~right] for name, tensor in inputs.items()}
+        outputs = model.generate(**wrong, max_new_tokens=job["max_target"] + 1, do_sample=False, num_beams=1)
+        for row, ids in zip((~right).nonzero().flatten().tolist(), outputs[:, 1:].tolist(), strict=True):
+            found = ids[: ids.index(end)] if end in ids else ids
+            distance += _edits(found, targets[row][:-1]) / max(len(found), len(targets[row]) - 1)
+    shown = {"token_accuracy": shares / len(dataset), "edit_distance": distance / len(dataset)}
+    return {"counted": len(dataset), "right": exact, "loss": loss / tokens, **shown}
+
+
+def _edits(one: list[int], other: list[int]) -> int:
+    """Return the edit distance of two sequences, see `seqhub.metrics.edit_distance`."""
+    before = list(range(len(other) + 1))
+    for row, symbol in enumerate(one, start=1):
+        current = [row]
+        for column, against in enumerate(other, start=1):
+            current.append(min(before[column - 1] + (symbol != against), before[column] + 1, current[-1] + 1))
+        before = current
+    return before[-1]
 
 
 def _class_names(model: Any, dataset: Any) -> list[str]:

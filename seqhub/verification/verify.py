@@ -145,6 +145,7 @@ def _verify_model(
             "trust_remote_code": isolated or trusted,
             "target": schema.target,
             "tolerance": schema.tolerance,
+            "max_target": schema.max_target,
             "confusion": schema.has_class_table,
             "batch_size": schema.rows_at_once(_longest(record, own), _BATCH_SIZE),
             "probe": probe,
@@ -176,6 +177,8 @@ def _compare(split: str, recorded: Mapping[str, Any], found: dict[str, Any], sch
     if not schema.tolerance:
         agrees &= found.get("confusion") == recorded.get("confusion")
         agrees &= abs(found["loss"] - recorded["loss"]) < 1e-4
+    for name in ("token_accuracy", "edit_distance") if schema.target == "sequence" else ():
+        agrees &= abs(found[name] - recorded[name]) < 1e-9
     yield Finding(f"{split} accuracy", f"{recorded['accuracy']:.4f}", f"{share:.4f}", agrees)
     if schema.tolerance:
         # largest change of the mean squared error by outputs that differ by the tolerance (Cauchy-Schwarz)
@@ -262,7 +265,7 @@ def _targets(rows: pa.Table, schema: TaskSchema) -> list[Any]:
             [None if label == NO_LABEL else names.get(label, label) for label in labels]
             for labels in rows["labels"].to_pylist()
         ]
-    return rows["label"].to_pylist() if schema.target == "number" else [None] * len(rows)
+    return rows[schema.target_column].to_pylist() if schema.target_column else [None] * len(rows)
 
 
 def _same_target(one: Any, other: Any) -> bool:
@@ -299,6 +302,8 @@ def _are_logits(row: Any, steps: int, schema: TaskSchema) -> bool:
         fits = shape == (1,)
     elif schema.target == "inputs":
         fits = shape[:1] == (steps,) and math.prod(shape[1:]) == schema.num_features
+    elif schema.target == "sequence":
+        fits = shape == (1, 1 + schema.end_id)  # of the first symbol
     else:
         fits = shape == (steps, classes if schema.vocabulary is None or classes else 1 + len(schema.vocabulary))
     return steps > 0 and fits

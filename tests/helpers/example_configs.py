@@ -35,10 +35,16 @@ OF_EACH_TASK = sorted({TASK_IDS[0], *{(each.partition("/")[0], kind(each)): each
 """For each task and kind the config with the fewest values in a row; and the config with the most values."""
 
 
+def model_for(task_id: str) -> str:
+    """Return a preset of recurrent models for the target of a config."""
+    models = {"inputs": "lstm_autoencoder", "sequence": "lstm_seq2seq_additive"}
+    return models.get(Split(task_id).schema.target, "lstm")
+
+
 def small_run(task_id: str, folder: Path, **settings: object) -> RunRecord:
     """Train a recurrence of width 4 on 64 sequences, which writes all files of a run."""
     split = Split(task_id)
-    model = "lstm_autoencoder" if split.schema.target == "inputs" else "lstm"
+    model = model_for(task_id)
     given = {"data": "stream" if split.size is None else "splits", "max_sequences": 64, "stop_at": "none"}
     small = {"hidden_size": 4, "evaluate_every": 64, "evaluate_size": 32}
     record = train(TrainConfig(task=task_id, model=model, output_dir=folder, **(given | small | settings)))

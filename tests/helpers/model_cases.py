@@ -23,7 +23,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "max": {"pooling": "max"},
     "embedding": {"inputs": "embedding", "embedding_size": 6},
 }
-PRESETS = list_presets("input_ids")
+PRESETS = list_presets("input_ids", head="causal")
 WITH_CELLS = ("lstm", "lstm_hs97")  # presets with cell states
 HEADS = list_heads("recurrent")
 CASES = [pytest.param(preset, name, id=f"{preset}-{name}") for preset in PRESETS for name in VARIANTS]

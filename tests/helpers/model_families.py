@@ -23,6 +23,9 @@ _PLAIN = {"plain": Shape({"inputs": "values", "num_features": 3, "hidden_size": 
 SHAPES: dict[str, dict[str, Shape]] = {
     "hs97": _PLAIN,
     "recurrent": _PLAIN,
+    "recurrent_seq2seq": {
+        "plain": Shape({"inputs": "values", "num_features": 3, "hidden_size": 5}, (3,), (2, 9)),
+    },
     "convolutional": {
         "max": Shape({"num_features": 3, "channels": 5, "kernel_size": 3}, (3,), (3, 9)),
         "mean": Shape({"num_features": 3, "channels": 5, "pooling": "mean"}, (3,), (2, 9)),
@@ -89,6 +92,8 @@ CASES = [
     if head != "causal"  # for ids only
 ]
 
+WITHOUT_DECODER = [case for case in CASES if "seq2seq" not in list_heads(family_of(case.values[0].preset))]
+
 
 def build(case: Case, *, seed: int = 0, **overrides: Any) -> PreTrainedModel:
     torch.manual_seed(seed)
@@ -117,8 +122,9 @@ def padded(rows: list[Tensor], side: str, width: int, fill: float = 0.0) -> tupl
 def answers(model: PreTrainedModel, values: Tensor, mask: Tensor) -> list[Tensor]:
     """Return the outputs for each row, of real steps only: scores, or the pooled vector of a model without a head."""
     output = model(input_values=values, attention_mask=mask)
-    batch = output.logits if "logits" in output else output.pooler_output
-    return [each[real.bool()] if batch.dim() > 2 else each for each, real in zip(batch, mask, strict=True)]
+    batch = next(output[name] for name in ("logits", "pooler_output", "last_hidden_state") if name in output)
+    by_step = batch.dim() > 2 and batch.shape[1] == mask.shape[1]  # a decoder has steps of its own
+    return [each[real.bool()] if by_step else each for each, real in zip(batch, mask, strict=True)]
 
 
 def loss(model: PreTrainedModel, values: Tensor, mask: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.tasks.rng import BLOCK_SIZE
-from seqhub.tasks.schema import Batch
+from seqhub.tasks.schema import NO_LABEL, Batch, Example
 from seqhub.tasks.splits import SPLITS, Split
 
 TASK_IDS = [f"{name}/{config.name}" for name in list_tasks() for config in get_task(name).configs]
@@ -14,6 +14,12 @@ TASK_ID_SPLITS = [(task_id, split) for task_id in TASK_IDS for split in SPLITS]
 
 def first_rows(task_id: str, split: str = "train", rows: int = 2048, seed: int = 0) -> Batch:
     return Split(task_id, split, seed).blocks(0, -(-rows // BLOCK_SIZE))[:rows]
+
+
+def first_examples(task_id: str, split: str = "train", rows: int = 1024) -> list[Example]:
+    """Return the first rows of a split in human-readable form; much faster than one by one."""
+    whole = Split(task_id, split)
+    return whole.examples(first_rows(task_id, split, rows))
 
 
 def seed_for(task_id: str, seed: int) -> int:
@@ -31,7 +37,7 @@ def contents(batch: Batch) -> list[tuple[bytes, object]]:
     """Return each row without padding as a hashable value: inputs, then target."""
     per_step = batch.labels.ndim == 2
     return [
-        (values[:n].tobytes(), label[:n].tolist() if per_step else label.item())
+        (values[:n].tobytes(), np.trim_zeros(label - NO_LABEL, "b").tolist() if per_step else label.item())
         for values, n, label in zip(batch.inputs, batch.lengths, batch.labels, strict=True)
     ]
 

@@ -15,7 +15,7 @@ from tests.helpers.model_families import CASES, build, family_of, loss, padded, 
 
 # The compiler reads `.grad` of non-leaf tensors, and uses deprecated functions of torch.jit
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
-CELLS = list_presets("input_ids")
+CELLS = list_presets("input_ids", head="causal")
 KINDS: dict[str, dict[str, Any]] = {
     "one_hot": {},
     "embedding": {"inputs": "embedding", "embedding_size": 3},

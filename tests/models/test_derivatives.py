@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from seqhub.models.registry import build_config, build_model, list_presets
 
-CELLS = list_presets("input_ids")
+CELLS = list_presets("input_ids", head="causal")
 MASK = torch.arange(6) < torch.tensor([[6], [4], [6], [2]])
 
 

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from seqhub.models.registry import build_config, build_model, list_presets
 
-CELLS = list_presets("input_ids")
+CELLS = list_presets("input_ids", head="causal")
 IDS = torch.randint(1, 300, (5, 12), generator=torch.Generator().manual_seed(0))
 IDS[1, 8:] = IDS[3, :2] = 0
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from seqhub.models.registry import build_config, build_model, list_heads, list_presets
 from tests.helpers.model_families import CASES, build, padded, rows_for
 
-CELLS = list_presets("input_ids")
+CELLS = list_presets("input_ids", head="causal")
 IDS = torch.randint(1, 9, (5, 12), generator=torch.Generator().manual_seed(0))
 IDS[1, 8:] = IDS[3, :2] = 0
 

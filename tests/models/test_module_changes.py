@@ -16,7 +16,7 @@ from seqhub.native import dispatch, loader
 
 IDS = torch.randint(1, 9, (5, 12), generator=torch.Generator().manual_seed(0))
 IDS[1, 8:] = IDS[3, :2] = 0
-CELLS = list_presets("input_ids")
+CELLS = list_presets("input_ids", head="causal")
 Change = Callable[[Any], object]
 
 

@@ -53,7 +53,8 @@ def test_fields_of_a_preset_are_described(preset):
         assert field.default == getattr(config, field.name)
         assert field.doc, f"{field.name} has no entry in Args"
         assert not field.allowed or field.default in field.allowed
-    head = "sequence" if "sequence" in registry.list_heads(registry.family_of(preset)) else "base"
+    heads = registry.list_heads(registry.family_of(preset))
+    head = next((each for each in ("sequence", "seq2seq") if each in heads), "base")
     assert count_parameters(preset) == build_model(config, head).num_parameters()
 
 

@@ -142,7 +142,7 @@ def values_for(case: model_families.Case) -> list[Batch]:
 
 
 @pytest.mark.fast_cases("cnn_lstm-*", "lstm_autoencoder*", "cnn-*", "locally*")
-@pytest.mark.parametrize("case", model_families.CASES)
+@pytest.mark.parametrize("case", model_families.WITHOUT_DECODER)
 def test_traced_models_with_values_are_correct_for_any_batch(case: model_families.Case) -> None:
     module, batches = Wrapped(model_families.trained(case)), values_for(case)
     for example in batches[:2]:
@@ -182,7 +182,7 @@ FAST_CASES = {"cnn-max-sequence", "cnn-flatten-sequence", "locally_connected-ove
 
 EXPORTED_CASES = [
     pytest.param(*each.values, id=each.id, marks=[] if each.id in FAST_CASES else pytest.mark.slow)
-    for each in model_families.CASES
+    for each in model_families.WITHOUT_DECODER
 ]
 
 
@@ -193,7 +193,7 @@ def test_exported_models_with_values_are_correct_for_any_batch(case: model_famil
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", model_families.CASES)
+@pytest.mark.parametrize("case", model_families.WITHOUT_DECODER)
 def test_strictly_exported_models_with_values_are_correct_for_any_batch(case: model_families.Case) -> None:
     module, batches = Wrapped(model_families.trained(case)), values_for(case)
     check(export(module, batches[1], strict=True), module, batches)
@@ -236,7 +236,7 @@ def test_an_exported_program_has_the_same_gradients() -> None:
 @pytest.mark.slow
 @torch.no_grad()
 def test_the_loss_of_an_exported_program_is_over_real_steps_only() -> None:
-    for case in model_families.CASES:
+    for case in model_families.WITHOUT_DECODER:
         if case.id == "lstm_autoencoder-image-base":
             module, batches = model_families.build(*case.values), values_for(*case.values)
 
@@ -254,7 +254,7 @@ def test_the_loss_of_an_exported_program_is_over_real_steps_only() -> None:
 
 
 def test_batch_normalisation_cannot_be_traced_in_training_mode() -> None:
-    case = next(case for case in model_families.CASES if case.id == "cnn_lstm-plain-token")
+    case = next(case for case in model_families.WITHOUT_DECODER if case.id == "cnn_lstm-plain-token")
     module = Wrapped(model_families.build(*case.values)).train()
     with pytest.raises(ValueError, match=r"call eval\(\) before tracing or exporting"):
         trace(module, values_for(*case.values)[0])
@@ -265,8 +265,10 @@ def test_copies_of_shared_files_are_identical() -> None:
     families = [path.parent for path in MODELS.glob("*/modeling_*.py")]
     for name, folders in (
         ("tracing.py", families),
-        ("scan.py", [MODELS / family for family in WITH_RECURRENCE]),
-        ("modeling_base.py", [MODELS / family for family in ("hs97", "recurrent")]),
+        ("scan.py", [MODELS / family for family in (*WITH_RECURRENCE, "recurrent_seq2seq")]),
+        ("modeling_base.py", [MODELS / family for family in ("hs97", "recurrent", "recurrent_seq2seq")]),
+        ("modeling_recurrent.py", [MODELS / family for family in ("recurrent", "recurrent_seq2seq")]),
+        ("configuration_recurrent.py", [MODELS / family for family in ("recurrent", "recurrent_seq2seq")]),
     ):
         assert len({(folder / name).read_bytes() for folder in folders}) == 1
     assert Path(convolutional.__file__).parent in families

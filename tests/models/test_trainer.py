@@ -19,7 +19,7 @@ def separate_accelerate_state():
         yield
 
 
-@pytest.mark.parametrize("preset", list_presets("input_ids"))
+@pytest.mark.parametrize("preset", list_presets("input_ids", head="causal"))
 def test_two_steps_and_an_evaluation(tmp_path, preset):
     tokenizer = symbol_tokenizer("XYabcdBE")
     texts = ["BXaXE", "BYcbXE", "BXYE", "BYdYE"] * 3

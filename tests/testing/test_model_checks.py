@@ -18,7 +18,10 @@ FILES = dict(re.findall(r"`seqhub/models/leaky/(\w+\.py)`:\n\n```python\n(.*?)``
 QUICK = ("definition", "outputs", "padding", "causality", "gradients", "initialization", "saving")
 
 
-@pytest.mark.parametrize("preset", ["gru", "lstm_hs97", "cnn", "cnn_lstm", "lstm_autoencoder", "locally_connected"])
+@pytest.mark.parametrize(
+    "preset",
+    ["gru", "lstm_hs97", "cnn", "cnn_lstm", "lstm_autoencoder", "locally_connected", "lstm_seq2seq_additive"],
+)
 def test_presets_of_every_family_pass(preset: str) -> None:
     results = list(run_checks([check for check in checks_of(preset) if check.name in QUICK]))
     assert len(results) == len(QUICK)

@@ -17,7 +17,7 @@ from seqhub.training.config import TrainConfig
 from seqhub.training.loss_scale import loss_scale, placeholder
 from seqhub.training.model_setup import create_model
 from seqhub.training.tbptt import segments
-from tests.helpers.example_configs import KINDS
+from tests.helpers.example_configs import KINDS, model_for
 from tests.helpers.training_processes import run, run_processes
 
 HEADS: dict[str, dict[str, Any]] = {
@@ -64,9 +64,7 @@ class Processes:
 def model_of(settings: dict[str, Any], folder: Path) -> tuple[Any, TaskSchema, TrainConfig]:
     split = Split(settings["task"])
     small = {} if settings.get("model") in ("cnn", "locally_connected") else {"hidden_size": 4}
-    given = {**small, "data": "stream" if split.size is None else "splits"}
-    if split.schema.target == "inputs":
-        given["model"] = "lstm_autoencoder"
+    given = {**small, "data": "stream" if split.size is None else "splits", "model": model_for(settings["task"])}
     config = TrainConfig(output_dir=folder, **{**given, **settings})
     with torch.random.fork_rng():
         return create_model(config, split.schema).double(), split.schema, config

@@ -22,6 +22,7 @@ from seqhub.training.native_loop import train_native
 from seqhub.training.runtime import own_accelerate_state
 from seqhub.training.stopping import Accuracy
 from seqhub.training.train import train, validate
+from tests.helpers.example_configs import model_for
 from tests.helpers.training_processes import run_processes
 from tests.training.test_resume import StopError, stop_after
 
@@ -113,7 +114,7 @@ def test_slices_of_processes_are_the_rows_of_one_process(
     """After a validation that ended early, fixed rows start again and generated rows continue."""
     source = DataSource(task_id)
     fixed = source.split("validation").size
-    model = "lstm_autoencoder" if source.schema.target == "inputs" else "lstm"
+    model = model_for(task_id)
     data = "stream" if fixed is None else "splits"
     config = TrainConfig(task=task_id, output_dir=tmp_path, evaluate_size=size, model=model, data=data)
     alone = ValidationRows(config, source)

@@ -1,7 +1,7 @@
 """Base classes of recurrent models: state, padding, layers, body, heads and losses.
 
-The families `recurrent` and `hs97` have identical copies of this file. It is saved with the weights, so it imports only
-torch, transformers, huggingface_hub and files of the same folder.
+The families `recurrent`, `hs97` and `recurrent_seq2seq` have identical copies of this file. It is saved with the
+weights, so it imports only torch, transformers, huggingface_hub and files of the same folder.
 
 Shapes: B sequences, T steps, F features of the input, H = `config.output_size` (both directions concatenated).
 

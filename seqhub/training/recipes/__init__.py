@@ -17,7 +17,7 @@ Recipe = Callable[[Any, str], dict[str, Any]]  # (TaskConfig, name of a model pr
 
 RECIPES = ("solve", "tutorial")
 
-_DEFAULT_MODELS = {"chirps": "cnn_lstm", "ramps": "lstm_autoencoder", "windows": "locally_connected"}  # others: lstm
+_DEFAULT_MODELS = {"chirps": "cnn_lstm", "ramps": "lstm_autoencoder", "windows": "locally_connected"}
 
 
 def recipe(task: "str | TaskRef", model: str | None = None, name: str = "solve") -> dict[str, Any]:
@@ -47,5 +47,6 @@ def recipe(task: "str | TaskRef", model: str | None = None, name: str = "solve")
             return solve.wrapped(ref.name)
         settings = known[name](ref.config, chosen.name)
         return {key: value for key, value in settings.items() if key not in dict(chosen.options)}
-    model = _DEFAULT_MODELS.get(ref.name, "lstm")
+    default = "lstm_seq2seq_multiplicative" if ref.schema.head == "seq2seq" else "lstm"
+    model = _DEFAULT_MODELS.get(ref.name, default)
     return {"model": model, **known[name](ref.config, model)}

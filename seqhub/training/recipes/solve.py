@@ -350,6 +350,26 @@ def ramps(config: TaskConfig, model: str) -> Settings:
     }
 
 
+def sequence_to_sequence(config: TaskConfig, model: str) -> Settings:
+    """Return settings with Adam and a rate that falls to zero, for targets that are sequences."""
+    settings: Settings = {
+        "hidden_size": 64,
+        "batch_size": 32,
+        "optimizer": "adam",
+        "learning_rate": 1e-2,
+        "max_grad_norm": 1.0,
+        "schedule": "cosine",
+        "max_sequences": 200_000,
+        "accuracy": 0.998,
+        "evaluate_every": 8_000,
+        "evaluate_size": 2_000,
+        "checkpoint_every": 40_000,
+    }
+    if config.name == "single":  # 1,439 images
+        settings |= {"data": "splits", "epochs": 40, "max_sequences": 60_000, "model_options": {"dropout": 0.2}}
+    return settings
+
+
 def square(config: TaskConfig, model: str) -> Settings:
     """Return settings with one logit and Adam at 0.02 with clipping; 100 epochs where the rows are fixed."""
     settings: Settings = {"single_logit": True, "batch_size": 16, "learning_rate": 2e-2, "max_grad_norm": 1.0}
@@ -379,13 +399,17 @@ RECIPES: dict[str, "Recipe"] = {
     "adding": adding,
     "char_completion": char_completion,
     "chirps": chirps,
+    "date_translation": sequence_to_sequence,
+    "digit_captions": sequence_to_sequence,
     "documents": documents,
     "echo": echo,
     "embedded_reber": embedded_reber,
     FILE: file_rows,
     "long_lag": long_lag,
     "multiplication": multiplication,
+    "number_words": sequence_to_sequence,
     "ramps": ramps,
+    "reverse_words": sequence_to_sequence,
     "row_images": row_images,
     "sentiment": sentiment,
     "square": square,
