@@ -5,6 +5,7 @@
 """
 
 import sys
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 
@@ -15,8 +16,13 @@ _installed = False  # wrapt has no way to remove a hook, so each is installed on
 
 
 def import_native_dispatch() -> None:
-    """Import `seqhub.native.dispatch` before any model, because modelling files look it up without importing it."""
-    wrapt.register_post_import_hook(lambda _: import_module("seqhub.native.dispatch"), "transformers.modeling_utils")
+    """Import the modules of native kernels before any model, because modelling files look them up only."""
+    for module in ("seqhub.native.dispatch", "seqhub.cells.dispatch"):
+        wrapt.register_post_import_hook(partial(_import, module), "transformers.modeling_utils")
+
+
+def _import(module: str, _: ModuleType) -> None:
+    import_module(module)
 
 
 def register() -> None:
