@@ -1,8 +1,8 @@
 """Dispatch from layers of recurrent cells to compiled kernels.
 
-The modelling file `recurrent_cell` is saved with the weights and does not import seqhub. It looks up this module in
-`sys.modules`; `import seqhub` loads it before any model. Saved copies of that file call `run`, so its signature must
-not change.
+The modelling files `recurrent_cell` and `modeling_wrapped` are saved with the weights and do not import seqhub. They
+look up this module in `sys.modules`; `import seqhub` loads it before any model. Saved copies of these files call `run`
+and `run_layers`, so the signatures must not change.
 """
 
 import os
@@ -21,7 +21,12 @@ _kernels: "weakref.WeakKeyDictionary[nn.Module, dict[Any, Any]]" = weakref.WeakK
 
 
 def run(
-    cell: nn.Module, form: Any, inputs: Tensor, states: list[Tensor] | None, lengths: Tensor | None
+    cell: nn.Module,
+    form: Any,
+    inputs: Tensor,
+    states: list[Tensor] | None,
+    lengths: Tensor | None,
+    owner: nn.Module | None = None,
 ) -> tuple[Tensor, list[Tensor]] | None:
     """Run a cell over time with its kernel, if it has one.
 
@@ -31,6 +36,7 @@ def run(
         inputs: (B, T, F).
         states: Initial states (B, W); None for that of the cell.
         lengths: (B,), number of real steps of each row; None if all are real.
+        owner: Module for whose life the kernel is kept; by default the cell.
 
     Returns:
         Outputs (B, T, W) and last states; None if the cell is to be called step by step.
@@ -39,7 +45,7 @@ def run(
         return None
     if not are_plain((inputs, lengths, *(states or ()))) or _has_any_global_hook():
         return None
-    found = kernel_of(cell, form, inputs.size(-1), inputs.dtype)
+    found = kernel_of(cell, form, inputs.size(-1), inputs.dtype, owner)
     if found is None or any(each.dtype is not inputs.dtype for each in states or ()):
         return None
     kernel, leaves = found
@@ -54,18 +60,29 @@ def run(
     return kernel.run(cell, loop, inputs, states, lengths, leaves)  # type: ignore[no-any-return]
 
 
-def kernel_of(cell: nn.Module, form: Any, features: int, dtype: torch.dtype) -> tuple[Any, list[Tensor]] | None:
+def run_layers(module: nn.Module, inputs: Tensor, state: Any) -> tuple[Tensor, Any] | None:
+    """Run a layer of torchrecurrent with kernels; see `seqhub.cells.torchrecurrent.run_layers`."""
+    if not type(module).__module__.startswith("torchrecurrent."):
+        return None
+    from seqhub.cells import torchrecurrent
+
+    return torchrecurrent.run_layers(module, inputs, state)
+
+
+def kernel_of(
+    cell: nn.Module, form: Any, features: int, dtype: torch.dtype, owner: nn.Module | None = None
+) -> tuple[Any, list[Tensor]] | None:
     """Return the kernel of a cell and the tensors it reads; None if the cell is to be called step by step.
 
     The reason is a `PlainLoopWarning`, once for each cell and reason.
     """
-    if any(map(_is_modified, cell.modules())):
+    if any(map(is_modified, cell.modules())):
         return None
     from seqhub.cells.kernel import DTYPES, Kernel, fingerprint  # imported with the first cell
 
     if dtype not in DTYPES:
         return None
-    known = _kernels.setdefault(cell, {})
+    known = _kernels.setdefault(cell if owner is None else owner, {})
     key = features, dtype, form, fingerprint(cell)
     if key not in known:
         try:
@@ -99,7 +116,7 @@ _STACK_LEVEL = 4  # the caller of the layer, as far as there are no others betwe
 _CALL_ATTRIBUTES = frozenset(("forward", "_call_impl", "_compiled_call_impl"))  # on an instance, they change its call
 
 
-def _is_modified(module: nn.Module) -> bool:
+def is_modified(module: nn.Module) -> bool:
     """Return whether a module has hooks, or an instance attribute that changes its call."""
     attributes = module.__dict__
     return bool(

@@ -68,7 +68,7 @@ class Node:
 
     @property
     def is_pointwise(self) -> bool:
-        """Whether the node is computed in loops over units."""
+        """True if the node is computed in loops over units."""
         return self.op not in ("leaf", "const", "row", "sum", "reduce_sum", "reduce_max")
 
 

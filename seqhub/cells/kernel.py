@@ -181,7 +181,7 @@ class Kernel:
 
     @property
     def has_prelude(self) -> bool:
-        """Whether torch computes weights before the kernel runs."""
+        """True if torch computes weights before the kernel runs."""
         return bool(self._prelude)
 
     def call(

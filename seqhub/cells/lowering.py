@@ -58,9 +58,10 @@ class Lowering:
     def _prelude(self) -> list[Operation]:
         """Return the operations that the weights of the kernel need, in the order of execution."""
         needed, found = set(self.weights), []
+        given = {*self.batch, *self.trace.leaves}
         for operation in reversed(self.trace.operations):
             made = {each.index for each in _refs(operation.results)}
-            if made & needed and not made & self.batch.keys():
+            if made & needed and not made & given:
                 found.append(operation)
                 needed |= {each.index for each in _refs((operation.args, operation.kwargs))}
         return found[::-1]

@@ -114,7 +114,8 @@ def schedule(
         else:
             key = (level, 2, node.width, only_input)
         groups.setdefault(key, []).append(node)
-    order = sorted(groups, key=lambda key: key[:2])  # stable: as in the source within a phase
+    # within a phase as in the source, but what is for the gradient of the input only depends on other loops
+    order = sorted(groups, key=lambda key: (key[0], key[1], key[3]))
     loop_of = {node.number: key for key in order for node in groups[key]}
     in_memory = {root.number for root in (*roots, *for_input)} | keep
     for node in nodes:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_map
 
 from seqhub.cells.errors import NotCompilableError
 
@@ -178,24 +178,24 @@ def compare_traces(one: Trace, two: Trace) -> None:
         NotCompilableError: An operation or constant differs.
     """
     for first, second in zip(one.operations, two.operations, strict=False):
-        flat_one, flat_two = (_flat((each.function, each.args, each.kwargs, each.results)) for each in (first, second))
-        if len(flat_one) != len(flat_two) or not all(map(_alike, flat_one, flat_two)):
+        parts = [(each.function, each.args, each.kwargs, each.results) for each in (first, second)]
+        if not _alike(*parts, in_sizes=False):
             raise second.error("the operations of a step depend on the values or on the batch size")
     same_ends = (one.output, one.states) == (two.output, two.states)
     if len(one.operations) != len(two.operations) or one.leaves != two.leaves or not same_ends:
         raise NotCompilableError("the operations of a step depend on the values or on the batch size")
 
 
-def _flat(value: Any) -> list[Any]:
-    return tree_flatten(value)[0]
-
-
-def _alike(one: Any, two: Any) -> bool:
-    if isinstance(one, Ref) and isinstance(two, Ref):
-        return one.index == two.index
-    if one is two or one == two:
-        return True
-    return (one, two) == BATCHES
+def _alike(one: Any, two: Any, *, in_sizes: bool) -> bool:
+    """Return whether arguments are equal, except for sizes of the batch in lists of sizes."""
+    if type(one) is not type(two):
+        return False
+    if isinstance(one, (list, tuple)):
+        sizes = isinstance(one, list)
+        return len(one) == len(two) and all(_alike(*pair, in_sizes=sizes) for pair in zip(one, two, strict=True))
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(_alike(one[key], two[key], in_sizes=False) for key in one)
+    return one is two or bool(one == two) or (in_sizes and (one, two) == BATCHES)
 
 
 def _calling_line() -> Line | None:

@@ -397,7 +397,8 @@ class _FunctionWriter:
             body.append(f"const V {self._name(node)} = {self._expression(node, read)};")
             body += [f"{self._array(node, place)}[u] = {self._name(node)};" for place in self._stored(node)]
         self._comment(item.nodes)
-        self.lines += [*before, f"for (int u = 0; u < {item.width}; u++) {{", *(f"  {line}" for line in body), "}"]
+        loop = [f"for (int u = 0; u < {item.width}; u++) {{", *(f"  {line}" for line in body), "}"]
+        self.lines += ["{", *(f"  {line}" for line in (*before, *loop)), "}"] if before else loop
 
     def _stored(self, node: Node) -> Sequence[Place]:
         return self.plan.places.get(node.number, ())
