@@ -81,7 +81,8 @@ def load_library(source: str, instructions: str | None = None) -> ctypes.CDLL:
     compiler = _compiler()
     extra = os.environ.get("CXXFLAGS", "").split()
     flags = (*_FLAGS, *_INSTRUCTION_SETS[instructions or instruction_set()], *extra)
-    text = "\0".join((source, _headers_digest(), " ".join(flags), *compiler, _version(compiler)))
+    code = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith("//"))
+    text = "\0".join((code, _headers_digest(), " ".join(flags), *compiler, _version(compiler)))
     path = cache_folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}{_SUFFIX}"
     try:
         content = path.read_bytes()

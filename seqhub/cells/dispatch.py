@@ -14,10 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
-from seqhub.cells.errors import NotCompilableError, PlainLoopWarning
+from seqhub.cells.errors import NotCompilableError
+from seqhub.errors import PlainLoopWarning
 from seqhub.native.eligibility import are_plain, executes_eagerly
 
 _kernels: "weakref.WeakKeyDictionary[nn.Module, dict[Any, Any]]" = weakref.WeakKeyDictionary()
+
+_said: set[str] = set()
 
 
 def run(
@@ -74,7 +77,7 @@ def kernel_of(
 ) -> tuple[Any, list[Tensor]] | None:
     """Return the kernel of a cell and the tensors it reads; None if the cell is to be called step by step.
 
-    The reason is a `PlainLoopWarning`, once for each cell and reason.
+    The reason is a `PlainLoopWarning`, once for each class of cells.
     """
     if any(map(is_modified, cell.modules())):
         return None
@@ -93,14 +96,10 @@ def kernel_of(
         except Exception as error:  # of any kind, since the plain form is always right
             known[key] = None
             reason = str(error) if isinstance(error, NotCompilableError) else f"{type(error).__name__}: {error}"
-            if reason not in known:
-                known[reason] = None
-                name = type(cell).__name__
-                warnings.warn(
-                    f"{name} runs as a plain loop: {' '.join(reason.split())}",
-                    PlainLoopWarning,
-                    stacklevel=_STACK_LEVEL,
-                )
+            line = f"{type(cell).__name__} runs as a plain loop: {' '.join(reason.split())}"
+            if line not in _said:  # models and their copies have several objects of a cell
+                _said.add(line)
+                warnings.warn(line, PlainLoopWarning, stacklevel=_STACK_LEVEL)
     found = known[key]
     if found is None:
         return None

@@ -246,13 +246,13 @@ def flatten_sums(graph: Graph, roots: Sequence[Node], keep: Iterable[Node] = ())
             new[node.number] = node
             continue
         args = [new[each.number] for each in node.args]
-        made = None
+        graph.line, made = node.line, None
         if node.op == "add" and all(each.width == node.width for each in args):
             free = [uses[old.number] == 1 for old in node.args]
             made = _merged(graph, args[0], args[1], free)
         if made is None:
             made = graph.make(node.op, args, node.width, *node.attributes)
-        made.name, made.line = made.name or node.name, made.line or node.line
+        made.name = made.name or node.name
         new[node.number] = made
     return [new[each.number] for each in roots]
 

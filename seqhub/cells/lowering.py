@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from seqhub.cells.errors import NotCompilableError
-from seqhub.cells.graph import Graph, Matrix, Row, Value
-from seqhub.cells.trace import Operation, Ref, Trace
+from seqhub.cells.graph import Graph, Matrix, Node, Row, Value
+from seqhub.cells.trace import Line, Operation, Ref, Trace
 
 _MAX_POWER = 8
 _FILLS = {
@@ -40,6 +40,7 @@ class Lowering:
         self.weights: list[int] = []
         self.makers = {each.index: operation for operation in trace.operations for each in _refs(operation.results)}
         self.batch: dict[int, Value] = {}
+        self._named: dict[tuple[Line | None, str], Node] = {}
         for number, index in enumerate(trace.inputs):
             width = trace.shape(index)[1]
             self.batch[index] = Value((self.graph.leaf("x" if number == 0 else ("state", number - 1), 0, width),))
@@ -99,7 +100,12 @@ class Lowering:
             self.batch[result.index] = value
             target = targets[position] if len(targets) == len(values) else None
             if target and len(value.pieces) == 1 and value.pieces[0].args:
+                # the last operation of a line has the name of its variable
+                before = self._named.get((operation.line, target))
+                if before is not None:
+                    before.name = ""
                 value.pieces[0].name = target
+                self._named[operation.line, target] = value.pieces[0]
 
     def _has_batch(self, index: int) -> bool:
         """Return whether the first size of a value is that of the batch, and no other size depends on it."""

@@ -48,7 +48,7 @@ _VECTOR_BYTES = 64
 _CHUNK_BYTES = 1 << 19  # of the arrays that sums of weight gradients read at once; they should stay in the cache
 _CHUNKS = (8, 32)  # smallest and largest number of steps
 _View = TypeVar("_View")
-_SUFFIX = "_units"  # of the names of arrays
+_SUFFIX = "units"  # of the names of arrays
 
 
 @dataclass(frozen=True)

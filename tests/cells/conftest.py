@@ -1,20 +1,16 @@
-"""Configuration of the tests of compiled cells: a cache for the session, in which each kernel is compiled once."""
+"""Configuration of the tests of compiled cells."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from seqhub.cells import dispatch
 
-@pytest.fixture(scope="session", autouse=True)
-def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    before = os.environ.get("SEQHUB_CACHE")
-    if before is None:  # a developer may keep one
-        os.environ["SEQHUB_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    if before is None:
-        del os.environ["SEQHUB_CACHE"]
+
+@pytest.fixture(autouse=True)
+def repeated_warnings() -> None:
+    """Forget the warnings of earlier tests, which are issued once."""
+    dispatch._said.clear()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqhub.cells.compile import compile_cell
-from seqhub.cells.errors import PlainLoopWarning
+from seqhub.errors import PlainLoopWarning
 from tests.helpers.cell_cases import compare
 
 H, X = 6, 4
