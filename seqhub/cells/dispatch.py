@@ -20,7 +20,7 @@ from seqhub.native.eligibility import are_plain, executes_eagerly
 
 _kernels: "weakref.WeakKeyDictionary[nn.Module, dict[Any, Any]]" = weakref.WeakKeyDictionary()
 
-_said: set[str] = set()
+_warned: set[str] = set()
 
 
 def run(
@@ -97,8 +97,8 @@ def kernel_of(
             known[key] = None
             reason = str(error) if isinstance(error, NotCompilableError) else f"{type(error).__name__}: {error}"
             line = f"{type(cell).__name__} runs as a plain loop: {' '.join(reason.split())}"
-            if line not in _said:  # models and their copies have several objects of a cell
-                _said.add(line)
+            if line not in _warned:  # models and their copies have several objects of a cell
+                _warned.add(line)
                 warnings.warn(line, PlainLoopWarning, stacklevel=_STACK_LEVEL)
     found = known[key]
     if found is None:

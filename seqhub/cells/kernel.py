@@ -8,7 +8,7 @@ import ctypes
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from seqhub.cells.errors import NotCompilableError
 from seqhub.cells.lowering import Lowering
 from seqhub.cells.trace import BATCHES, Operation, Ref, compare_traces, record_step
 from seqhub.cells.writer import write_source
+from seqhub.models.wrapped.recurrent_cell import StateForm
 from seqhub.native import derivatives
 from seqhub.native.eligibility import are_plain, executes_eagerly
 
@@ -33,25 +34,10 @@ _SMALL = 1e-3  # a tensor whose numbers are smaller than this share of the large
 _AMPLIFIED = 20  # times the rounding of the eager form, which some cells amplify
 
 
-class Form(Protocol):
-    """Form of a cell's state, `recurrent_cell.StateForm`."""
-
-    widths: tuple[int, ...]
-    is_tuple: bool
-    starts_at_zero: bool
-    accepts_none: bool
-
-    def pack(self, states: list[Tensor]) -> Any:
-        """Return the state that the cell takes."""
-
-    def unpack(self, result: Any) -> tuple[Tensor, list[Tensor]]:
-        """Return output and new states."""
-
-
 class StepModule(nn.Module):
     """One step of a cell, from input and states to output and new states."""
 
-    def __init__(self, cell: nn.Module, form: Form) -> None:
+    def __init__(self, cell: nn.Module, form: StateForm) -> None:
         super().__init__()
         self.cell, self.form = cell, form
 
@@ -95,7 +81,7 @@ class Kernel:
 
     Args:
         cell: The cell; a copy is recorded.
-        form: Form of its state.
+        form: StateForm of its state.
         features: F.
         dtype: float32 or float64.
         instruction_set: As in `load_library`.
@@ -105,7 +91,7 @@ class Kernel:
     """
 
     def __init__(
-        self, cell: nn.Module, form: Form, features: int, dtype: torch.dtype, *, instruction_set: str | None = None
+        self, cell: nn.Module, form: StateForm, features: int, dtype: torch.dtype, *, instruction_set: str | None = None
     ) -> None:
         self.form, self.dtype = form, dtype
         low, copied = lower_cell(cell, form, features, dtype)
@@ -423,7 +409,7 @@ def _plain(kernel: Kernel, cell: nn.Module, loop: Loop, lengths: Tensor | None) 
     return run
 
 
-def lower_cell(cell: nn.Module, form: Form, features: int, dtype: torch.dtype) -> tuple[Lowering, nn.Module]:
+def lower_cell(cell: nn.Module, form: StateForm, features: int, dtype: torch.dtype) -> tuple[Lowering, nn.Module]:
     """Return the graph of a step of a cell, and the copy that was recorded.
 
     Raises:

@@ -10,7 +10,7 @@ from seqhub.cells import dispatch
 @pytest.fixture(autouse=True)
 def repeated_warnings() -> None:
     """Forget the warnings of earlier tests, which are issued once."""
-    dispatch._said.clear()
+    dispatch._warned.clear()
 
 
 @pytest.fixture

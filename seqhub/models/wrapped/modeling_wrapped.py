@@ -466,7 +466,7 @@ class WrappedModel(WrappedPreTrainedModel):
             return self.inner(**{"inputs_embeds" if given.is_floating_point() else "input_ids": given}, **arguments)
         native: Any = sys.modules.get("seqhub.cells.dispatch")
         if native is not None and arguments.keys() <= {self.state_argument}:
-            found = native.run_layers(self.inner, given, arguments.get(self.state_argument))
+            found = native.run_layers(self.inner, given, arguments.get(self.state_argument or ""))
             if found is not None:
                 return found
         return self.inner(given, **arguments)
