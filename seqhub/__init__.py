@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from seqhub._hooks import import_native_dispatch, register, unregister
 
 if TYPE_CHECKING:  # for editors and type checkers
+    from seqhub.cells.compile import compile_cell
     from seqhub.data.builder import get_builder, load_dataset
     from seqhub.data.data_collator import DataCollator
     from seqhub.data.stream import stream
@@ -78,6 +79,7 @@ _MODULES = {  # public name -> module; the classes of model families are found t
     "TrainConfig": "seqhub.training.config",
     "build_config": "seqhub.models.registry",
     "build_model": "seqhub.models.registry",
+    "compile_cell": "seqhub.cells.compile",
     "evaluate": "seqhub.evaluation.evaluate",
     "export": "seqhub.deployment.export",
     "get_builder": "seqhub.data.builder",
@@ -134,6 +136,7 @@ __all__ = [
     "__version__",
     "build_config",
     "build_model",
+    "compile_cell",
     "evaluate",
     "export",
     "get_builder",

@@ -5,6 +5,7 @@
 """
 
 import sys
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 
@@ -15,8 +16,13 @@ _installed = False  # hooks are not removed, so each is installed once and reads
 
 
 def import_native_dispatch() -> None:
-    """Import `seqhub.native.dispatch` before any model, because modelling files look it up without importing it."""
-    after_import("transformers.modeling_utils", lambda _: import_module("seqhub.native.dispatch"))
+    """Import the modules of native kernels before any model, because modelling files look them up only."""
+    for module in ("seqhub.native.dispatch", "seqhub.cells.dispatch"):
+        after_import("transformers.modeling_utils", partial(_import, module))
+
+
+def _import(module: str, _: ModuleType) -> None:
+    import_module(module)
 
 
 def register() -> None:

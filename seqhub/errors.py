@@ -109,5 +109,9 @@ class DataWarning(UserWarning):
     """Warning about rows from which a model can learn little; the run continues."""
 
 
+class PlainLoopWarning(UserWarning):
+    """Warning that a recurrent cell runs as a loop of eager steps: with equal results, but slower."""
+
+
 class VerificationError(SeqhubError, AssertionError):
     """Loaded content that differs from its record."""

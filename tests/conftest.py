@@ -12,6 +12,7 @@ import pytest
 _home = tempfile.TemporaryDirectory(prefix="seqhub-tests-", ignore_cleanup_errors=True)  # also for child processes
 os.environ["HF_HOME"] = _home.name
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("SEQHUB_CACHE", _home.name)  # one may be kept between runs, as cells take seconds to compile
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"

@@ -10,7 +10,7 @@ LAYERS = [
     {"errors", "pickles", "_lazy"},
     {"io", "_logging"},
     {"tasks", "models", "native", "hub", "server"},
-    {"records"},
+    {"records", "cells"},
     {"data", "cards", "plots"},
     {"metrics"},
     {"evaluation"},
@@ -35,6 +35,7 @@ LIBRARIES = {  # that a package may import, besides the standard library and low
     "tasks": {"numpy"},
     "models": {"torch", "transformers", "huggingface_hub", "tokenizers", "safetensors", "wrapt"},
     "native": {"numpy", "torch"},
+    "cells": {"torch"},
     "hub": {"huggingface_hub"},
     "server": {
         *{"starlette", "uvicorn", "httptools", "anyio", "itsdangerous", "prometheus_client"},
@@ -59,7 +60,15 @@ LIBRARIES = {  # that a package may import, besides the standard library and low
     "model_cards": {"typer"},
 }
 
-TRAVELLING = ("modeling_*", "configuration_*", "feature_extraction_*", "memory_blocks", "scan", "tracing")  # saved
+TRAVELLING = (
+    "modeling_*",
+    "configuration_*",
+    "feature_extraction_*",
+    "memory_blocks",
+    "recurrent_cell",
+    "scan",
+    "tracing",
+)  # saved beside the weights
 
 
 def package_of(path: str) -> str:

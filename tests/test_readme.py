@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [
     "README.md",
     "docs/bench.md",
+    "docs/cells.md",
     "docs/concepts.md",
     "docs/data.md",
     "docs/deploy.md",

@@ -2,7 +2,7 @@
 
 import typer
 
-from seqhub.cli import models, tasks
+from seqhub.cli import cells, models, tasks
 from seqhub.cli.bench import bench_command
 from seqhub.cli.check import check_command
 from seqhub.cli.data import app as data_app
@@ -40,6 +40,7 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
 
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(models.app, name="models")
+app.add_typer(cells.app, name="cell")
 app.add_typer(data_app, name="data")
 app.command("train")(train_command)
 app.command("sweep")(sweep_command)
@@ -57,6 +58,7 @@ app.command("export")(export_command)
 app.command("demo")(demo_command)
 app.command("serve")(serve_command)
 app.command("env")(env_command)
+app.add_typer(cells.cache_app, name="cache")
 app.add_typer(hub_app, name="hub")
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
-from seqhub.errors import DataWarning
+from seqhub.errors import DataWarning, PlainLoopWarning
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,13 +48,13 @@ def show(form: Form, result: Any, *, brief: str | Iterable[str], table: "Callabl
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Print a DataWarning as one line on standard error, without file and line of the code that issued it."""
+    """Print warnings of seqhub as one line on standard error, without file and line of the code that issued them."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", DataWarning)
         default_show = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *rest: Any, **options: Any) -> None:
-            if issubclass(category, DataWarning):
+            if issubclass(category, (DataWarning, PlainLoopWarning)):
                 sys.stderr.write(f"warning: {message}\n")
             else:
                 default_show(message, category, *rest, **options)

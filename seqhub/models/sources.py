@@ -27,7 +27,7 @@ TASK_FIELDS = ("vocab_size", "num_features", "inputs", "num_labels", "id2label",
 SIZES = ("hidden_size", "num_hidden_layers")
 _LAYERS = 2  # of a module that needs a number of layers
 _WIDTH = 64
-_SAVED = ("configuration_wrapped.py", "modeling_wrapped.py", "tracing.py")  # beside the weights
+_SAVED = ("configuration_wrapped.py", "modeling_wrapped.py", "recurrent_cell.py", "tracing.py")  # beside the weights
 _PREFIX = "_seqhub_module_"  # of the name of a module, followed by the hash of its file
 _PACKAGES = {"fla": "flash-linear-attention", "torchrecurrent": "torchrecurrent"}  # module -> distribution
 

@@ -13,6 +13,7 @@ import copy
 import hashlib
 import inspect
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from transformers.utils.generic import ModelOutput, can_return_tuple
 from transformers.utils.hub import cached_file
 
 from .configuration_wrapped import WrappedConfig
+from .recurrent_cell import CellLayer
 from .tracing import is_recording, real_steps_order
 
 __all__ = [
@@ -131,7 +133,7 @@ def parameters_of(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def make_module(config: WrappedConfig) -> nn.Module:
-    """Return the newly made module of a config.
+    """Return the newly made module of a config; a cell, by the end of its name, as a layer that runs it over time.
 
     Raises:
         ValueError: The class or function was not imported, does not accept the options, or returns something else.
@@ -167,7 +169,7 @@ def make_module(config: WrappedConfig) -> nn.Module:
         made = factory(**given)
     if not isinstance(made, nn.Module):
         raise ValueError(f"{config.source} returned {type(made).__name__}; expected a torch.nn.Module")
-    return made
+    return CellLayer(made) if type(made).__name__.endswith("Cell") else made
 
 
 def reads_ids(config: WrappedConfig) -> bool:
@@ -462,6 +464,11 @@ class WrappedModel(WrappedPreTrainedModel):
         if isinstance(self.inner, PreTrainedModel):
             arguments = {"use_cache": False} | arguments
             return self.inner(**{"inputs_embeds" if given.is_floating_point() else "input_ids": given}, **arguments)
+        native: Any = sys.modules.get("seqhub.cells.dispatch")
+        if native is not None and arguments.keys() <= {self.state_argument}:
+            found = native.run_layers(self.inner, given, arguments.get(self.state_argument or ""))
+            if found is not None:
+                return found
         return self.inner(given, **arguments)
 
     @torch.no_grad()

@@ -1,0 +1,1 @@
+"""Compiler from recurrent cells to native kernels."""

@@ -1,0 +1,521 @@
+"""Generation of the C++ source of a kernel: the functions of one step, for the loops in native/src/cell.h."""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from seqhub.cells.graph import Matrix, Node, Row, Value, flatten_sums, reachable
+from seqhub.cells.lowering import Lowering
+from seqhub.cells.reverse import WeightGradient, differentiate
+from seqhub.cells.schedule import Loop, Place, Product, Reduction, Schedule, schedule
+
+_RECOMPUTED = {  # in the backward pass; the results of other operations are saved by the forward pass
+    *("add", "sub", "mul", "neg", "copy", "where", "lt", "le", "gt", "ge", "eq", "ne", "max", "min", "clamp"),
+    *("hard_clamp", "abs", "sign", "detach", "floor", "ceil", "trunc"),
+}
+_INLINE = ("leaf", "const", "row")
+_OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+_COMPARISONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
+_FUNCTIONS = {
+    "tanh": "hyperbolic_tangent",
+    "sigmoid": "sigmoid",
+    "relu": "rectified",
+    "exp": "exponential",
+    "expm1": "exp_minus_one",
+    "log": "logarithm",
+    "log1p": "log_one_plus",
+    "softplus": "softplus",
+    "sqrt": "square_root<S>",
+    "norm": "square_root<S>",
+    "abs": "absolute",
+    "sin": "sine",
+    "cos": "cosine",
+    "erf": "error_function",
+    "floor": "rounded_down",
+    "ceil": "rounded_up",
+    "trunc": "truncated",
+    "sign": "signum",
+    "max": "largest",
+    "min": "smallest",
+    "clamp": "limited",
+    "hard_clamp": "limited",
+    "where": "select",
+}
+_ROWS = 8  # as in native/src/cell.h
+_VECTOR_BYTES = 64
+_CHUNK_BYTES = 1 << 19  # of the arrays that sums of weight gradients read at once; they should stay in the cache
+_CHUNKS = (8, 32)  # smallest and largest number of steps
+_View = TypeVar("_View")
+_SUFFIX = "units"  # of the names of arrays
+
+
+@dataclass(frozen=True)
+class Source:
+    """Source of a kernel.
+
+    Attributes:
+        text: C++ source.
+        features: Width of the input.
+        widths: Width of each state.
+        output: Width of the output.
+    """
+
+    text: str
+    features: int
+    widths: tuple[int, ...]
+    output: int
+
+
+def write_source(low: Lowering, name: str) -> Source:
+    """Return the C++ source of the kernel of a step.
+
+    Args:
+        low: The step; nodes for the backward pass are added to its graph.
+        name: Name of the cell, for the comment at the top.
+    """
+    step = _Step(low)
+    forward = _FunctionWriter(step.forward).write("step", "const S* packed, V* record, V* scratch, V* next")
+    backward = _FunctionWriter(step.backward).write(
+        "step_backward",
+        "const S* packed, const V* record, V* d_record, V* scratch, const V* d_next, V* d_before, V* d_x",
+    )
+    sums = _sum_weight_gradients(step)
+    record, d_record = step.forward.sizes["record"], step.backward.sizes["d_record"]
+    steps = _CHUNK_BYTES // ((record + d_record) * _VECTOR_BYTES)
+    sizes = {
+        "FEATURES": step.features,
+        "OUTPUT": step.output.width,
+        "OUTPUT_OFFSET": step.output_offset,
+        "STATES": len(step.widths),
+        "STATE_UNITS": sum(step.widths),
+        "NEXT": step.next_size,
+        "RECORD": record,
+        "SCRATCH": step.forward.sizes["scratch"],
+        "PACKED": forward.packed,
+        "D_RECORD": d_record,
+        "D_SCRATCH": step.backward.sizes["scratch"],
+        "D_PACKED": backward.packed,
+        "CHUNK": min(max(steps, _CHUNKS[0]), _CHUNKS[1]),
+    }
+    scalar = "float" if low.dtype.itemsize == 4 else "double"
+    text = f"""\
+// {name}: {step.features} features, states of {", ".join(map(str, step.widths))} units, {scalar}
+#define SCALAR {scalar}
+#include "cell.h"
+
+namespace {{
+
+struct Cell {{
+  // numbers of units; of PACKED and D_PACKED numbers of weights, of CHUNK steps
+  static constexpr int64_t {", ".join(f"{key} = {size}" for key, size in sizes.items())};
+  static constexpr int64_t {", ".join(sums.sizes)};
+  static int offset(int state) {{
+    constexpr int OFFSETS[] = {{{", ".join(map(str, step.next_offsets))}}};
+    return OFFSETS[state];
+  }}
+  static int width(int state) {{
+    constexpr int WIDTHS[] = {{{", ".join(map(str, step.widths))}}};
+    return WIDTHS[state];
+  }}
+
+  static void pack_forward(S* packed, S* const* weights) {{
+{_indented(forward.packing, 4)}
+  }}
+  static void pack_backward(S* packed, S* const* weights) {{
+{_indented(backward.packing, 4)}
+  }}
+
+{forward.text}
+
+{backward.text}
+
+  static INLINE void add_gradients(S* sums, const V* record, const V* d_record, int steps) {{
+{_indented(sums.adding, 4)}
+  }}
+  static void unpack_gradients(const S* sums, S* const* weights) {{
+    S* const* d_weights = weights + {len(low.weights)};
+{_indented(sums.unpacking, 4)}
+  }}
+}};
+
+}}  // namespace
+
+EXPORTED int64_t saved_size(int64_t batch, int64_t steps) {{ return saved_bytes<Cell>(batch, steps); }}
+EXPORTED int64_t forward_scratch() {{ return forward_scratch_bytes<Cell>(); }}
+EXPORTED int64_t backward_scratch() {{ return backward_scratch_bytes<Cell>(); }}
+EXPORTED void forward(const int64_t* arguments) {{ run_forward<Cell>(arguments); }}
+EXPORTED void backward(const int64_t* arguments) {{ run_backward<Cell>(arguments); }}
+"""
+    return Source(text, step.features, tuple(step.widths), step.output.width)
+
+
+class _Step:
+    """Forward and backward pass of a step: what is computed, and where it is in memory.
+
+    Buffers: `record` has input, states and saved results of one step, `next` the new states and the output if it is
+    not one of them; `d_record` has the gradients whose sums over steps are gradients of weights.
+    """
+
+    def __init__(self, low: Lowering) -> None:
+        self.graph = low.graph
+        self.features, *self.widths = (low.trace.shape(index)[1] for index in low.trace.inputs)
+        ends = [low.output, *low.states]
+        flat = iter(flatten_sums(self.graph, [piece for value in ends for piece in value.pieces]))
+        self.output, *self.states = (self._in_loop(next(flat) for _ in value.pieces) for value in ends)
+        self.roots = [piece for value in (self.output, *self.states) for piece in value.pieces]
+        self._differentiate()
+        self._place()
+
+    def _in_loop(self, pieces: Iterable[Node]) -> Value:
+        """Return a value whose pieces are computed by loops, which write them to any place."""
+        return Value(tuple(each if each.is_pointwise else self.graph.make("copy", [each]) for each in pieces))
+
+    def _differentiate(self) -> None:
+        forward = reachable(self.roots)
+        known = {each.number for each in forward}
+        # the gradient of an output that is a state is added to that of the state
+        output = Value(()) if self.output in self.states else self.output
+        found = differentiate(self.graph, output, self.states, (self.features, *self.widths))
+        ends = [found.inputs, *found.states]
+        roots = [piece for value in ends for piece in value.pieces]
+        new = iter(flatten_sums(self.graph, [*roots, *(each.gradient for each in found.weights)], keep=forward))
+        self.d_input, *self.d_states = (self._in_loop(next(new) for _ in value.pieces) for value in ends)
+        self.weight_gradients = []
+        for each, node in zip(found.weights, new, strict=True):
+            recorded = self.graph.make("copy", [node]) if node.op == "leaf" or node.number in known else node
+            self.weight_gradients.append(WeightGradient(each.view, recorded, each.operand))
+        self.d_roots = [piece for value in self.d_states for piece in value.pieces]
+        self.d_roots += [each.gradient for each in self.weight_gradients]
+
+        operands = [each.operand for each in self.weight_gradients if each.operand is not None]
+        kept = {each.number for each in operands}
+        self.saved: list[Node] = []
+        seen: set[int] = set()
+        stack = [*self.d_roots, *self.d_input.pieces, *operands]
+        while stack:
+            node = stack.pop()
+            if node.number in seen:
+                continue
+            seen.add(node.number)
+            inner = node.number in known and node.op not in _INLINE
+            if inner and (node.op not in _RECOMPUTED or node.number in kept):
+                self.saved.append(node)
+            else:
+                stack += node.args
+
+    def _place(self) -> None:
+        offsets: dict[Any, Place] = {}
+        end = 0
+        for source, width in [("x", self.features), *((("state", k), width) for k, width in enumerate(self.widths))]:
+            offsets[source] = Place("record", end)
+            end += width
+        self.next_offsets = [place.offset - self.features for place in list(offsets.values())[1:]]
+        units = sum(self.widths)
+        same = [k for k, each in enumerate(self.states) if each == self.output]
+        self.output_offset = self.next_offsets[same[0]] if same else units
+        self.next_size = units + (0 if same else self.output.width)
+        places = self._leaves(offsets)
+        for value, offset in zip(self.states, self.next_offsets, strict=True):
+            _put(places, value, "next", offset)
+        if not same:
+            _put(places, self.output, "next", units)
+        self.forward = schedule(
+            self.roots,
+            places=places,
+            recorded=self.saved,
+            buffer="record",
+            scratch="scratch",
+            sizes={"record": end, "scratch": 0},
+        )
+
+        gradients: dict[Any, Place] = {
+            ("d_state", k): Place("d_next", offset) for k, offset in enumerate(self.next_offsets)
+        }
+        places = self._leaves(offsets | gradients | {"d_output": Place("d_next", self.output_offset)})
+        for node in self.saved:
+            places[node.number] = self.forward.places[node.number][:1]
+        for value, offset in zip(self.d_states, self.next_offsets, strict=True):
+            _put(places, value, "d_before", offset)
+        _put(places, self.d_input, "d_x", 0)
+        self.backward = schedule(
+            self.d_roots,
+            places=places,
+            recorded=[each.gradient for each in self.weight_gradients],
+            buffer="d_record",
+            scratch="scratch",
+            sizes={"d_record": 0, "scratch": 0},
+            for_input=self.d_input.pieces,
+        )
+
+    def _leaves(self, sources: dict[Any, Place]) -> dict[int, list[Place]]:
+        """Return the places of the leaves, from that of each source."""
+        found = {}
+        for node in self.graph.nodes:
+            if node.op == "leaf" and node.attributes[0] in sources:
+                start = sources[node.attributes[0]]
+                found[node.number] = [Place(start.buffer, start.offset + node.attributes[1])]
+        return found
+
+
+def _put(places: dict[int, list[Place]], value: Value, buffer: str, offset: int) -> None:
+    for piece in value.pieces:
+        places.setdefault(piece.number, []).append(Place(buffer, offset))
+        offset += piece.width
+
+
+@dataclass
+class _Function:
+    """Text of a function, the lines that pack its weights, and the size of the packed weights."""
+
+    text: str
+    packing: list[str]
+    packed: int
+
+
+class _FunctionWriter:
+    """Writer of the function of a schedule."""
+
+    def __init__(self, plan: Schedule) -> None:
+        self.plan = plan
+        self.packing: list[str] = []
+        self.packed = 0
+        self.lines: list[str] = []
+        self.pointers: dict[str, str] = {}  # name -> declaration
+        self.names: dict[int, str] = {}
+        self.rows: dict[int, str] = {}
+        self.taken: set[str] = set()
+
+    def write(self, name: str, arguments: str) -> _Function:
+        """Return the function."""
+        guarded = False
+        for item in self.plan.items:
+            if item.only_input != guarded:
+                self.lines.append("if (d_x) {" if item.only_input else "}")
+                guarded = item.only_input
+            if isinstance(item, Product):
+                self._product(item)
+            elif isinstance(item, Reduction):
+                self._reduction(item)
+            else:
+                self._loop(item)
+        if guarded:
+            self.lines.append("}")
+        body = _indented([*self.pointers.values(), *self.lines], 4)
+        return _Function(f"  static INLINE void {name}({arguments}) {{\n{body}\n  }}", self.packing, self.packed)
+
+    def _name(self, node: Node) -> str:
+        """Return the name of the variable of a node."""
+        if node.number not in self.names:
+            if node.op == "leaf":
+                source, offset = node.attributes
+                base = source if isinstance(source, str) else f"{source[0]}_{source[1]}"
+                base += f"_{offset}" if offset else ""
+            else:
+                base = re.sub(r"\W", "_", node.name, flags=re.ASCII) or f"v{node.number}"
+            # no name of cell.h or keyword of C++ ends in an underscore
+            name = base = f"{base}_"
+            number = 2
+            while name in self.taken:
+                name, number = f"{base}{number}_", number + 1
+            self.taken.add(name)
+            self.names[node.number] = name
+        return self.names[node.number]
+
+    def _array(self, node: Node, place: Place | None = None) -> str:
+        """Return the name of the pointer to an array, and declare it."""
+        place = place or self.plan.places[node.number][0]
+        again = f"{place.buffer}_{place.offset}" if place != self.plan.places[node.number][0] else ""
+        name = f"{self._name(node)}{again}{_SUFFIX}"
+        constant = "const " if place.buffer == "d_next" or (self._is_backward and place.buffer == "record") else ""
+        self.pointers.setdefault(name, f"{constant}V* const {name} = {place.buffer} + {place.offset};")
+        return name
+
+    @property
+    def _is_backward(self) -> bool:
+        return "d_record" in self.plan.sizes
+
+    def _row(self, node: Node) -> str:
+        """Return the name of the pointer to the packed numbers of a row."""
+        if node.number not in self.rows:
+            view: Row = node.attributes[0]
+            name = self.rows[node.number] = f"row_{len(self.rows)}"
+            self.packing.append(
+                f"pack_row(packed + {self.packed}, {_at('weights', view.weight, view.offset)}, {node.width}, "
+                f"{view.stride});"
+            )
+            self.pointers[name] = f"const S* const {name} = packed + {self.packed};"
+            self.packed += node.width
+        return self.rows[node.number]
+
+    def _product(self, item: Product) -> None:
+        first = item.sums[0]
+        rows, columns = sum(each.width for each in item.sums), sum(each.width for each in first.args)
+        matrix, bias = self.packed, self.packed + -(-rows // _ROWS) * _ROWS * columns
+        self.packed = bias + rows
+        row = 0
+        for each in item.sums:
+            column = 0
+            matrices, of_rows = each.attributes
+            for view in matrices:
+                self.packing.append(
+                    f"pack(packed + {matrix}, {columns}, {row}, {column}, {_at('weights', view.weight, view.offset)}, "
+                    f"{view.rows}, {view.columns}, {view.row_stride}, {view.column_stride});"
+                )
+                column += view.columns
+            for view in of_rows:
+                self.packing.append(
+                    f"pack_row(packed + {bias + row}, {_at('weights', view.weight, view.offset)}, {each.width}, "
+                    f"{view.stride});"
+                )
+            row += each.width
+            self._array(each)  # declared, since the results are side by side
+        operands = ", ".join(f"Operand<{each.width}>{{{self._array(each)}}}" for each in first.args)
+        self._comment(item.sums)
+        self.lines.append(f"product<{rows}>({self._array(first)}, packed + {matrix}, packed + {bias}, {operands});")
+
+    def _reduction(self, item: Reduction) -> None:
+        node, (operand,) = item.node, item.node.args
+        function = "total" if node.op == "reduce_sum" else "maximum"
+        self._comment([node])
+        self.lines.append(f"*{self._array(node)} = {function}<{operand.width}>({self._array(operand)});")
+
+    def _loop(self, item: Loop) -> None:
+        inside = {each.number for each in item.nodes}
+        read: dict[int, str] = {}  # values of other loops
+        before, body = [], []
+        for node in item.nodes:
+            for each in node.args:
+                if each.number in inside or each.number in read or each.op in ("const", "row"):
+                    continue
+                if each.width < item.width:
+                    read[each.number] = f"{self._name(each)}0"
+                    before.append(f"const V {read[each.number]} = {self._array(each)}[0];")
+                else:
+                    read[each.number] = f"{self._array(each)}[u]"
+            body.append(f"const V {self._name(node)} = {self._expression(node, read)};")
+            body += [f"{self._array(node, place)}[u] = {self._name(node)};" for place in self._stored(node)]
+        self._comment(item.nodes)
+        loop = [f"for (int u = 0; u < {item.width}; u++) {{", *(f"  {line}" for line in body), "}"]
+        self.lines += ["{", *(f"  {line}" for line in (*before, *loop)), "}"] if before else loop
+
+    def _stored(self, node: Node) -> Sequence[Place]:
+        return self.plan.places.get(node.number, ())
+
+    def _expression(self, node: Node, read: dict[int, str]) -> str:
+        args = []
+        for each in node.args:
+            if each.op == "const":
+                args.append(f"all({_number(each.attributes[0])})")
+            elif each.op == "row":
+                args.append(f"splat<S>({self._row(each)}[{'u' if each.width > 1 else 0}])")
+            else:
+                args.append(read.get(each.number) or self._name(each))
+        if node.op in _OPERATORS:
+            return f" {_OPERATORS[node.op]} ".join(args)
+        if node.op in _COMPARISONS:
+            return f"truth({f' {_COMPARISONS[node.op]} '.join(args)})"
+        if node.op == "neg":
+            return f"-{args[0]}"
+        if node.op in ("copy", "detach"):
+            return args[0]
+        if node.op == "rsqrt":
+            return f"all(1) / square_root<S>({args[0]})"
+        return f"{_FUNCTIONS[node.op]}({', '.join(args)})"
+
+    def _comment(self, nodes: Sequence[Node]) -> None:
+        """Add the source lines of nodes as comments."""
+        if not self._is_backward:
+            for line in dict.fromkeys(each.line.replace("\\", "/") for each in nodes if each.line):
+                self.lines.append(f"// {line}")
+
+
+@dataclass
+class _Sums:
+    """Lines that sum the gradients of weights, lines that add the sums to the gradients, and sizes of the sums."""
+
+    adding: list[str] = field(default_factory=list)
+    unpacking: list[str] = field(default_factory=list)
+    sizes: list[str] = field(default_factory=list)
+    end: str = "0"
+
+    def begin(self, size: str) -> str:
+        """Return the name of the offset of further sums."""
+        name = f"SUM_{len(self.sizes)}"
+        self.sizes.append(f"{name} = {self.end}")
+        self.end = f"{name} + {size}"
+        return name
+
+
+def _sum_weight_gradients(step: _Step) -> _Sums:
+    places = {number: each[0] for number, each in step.backward.places.items()}
+    record, d_record = step.forward.sizes["record"], step.backward.sizes["d_record"]
+    products: dict[tuple[int, int], list[tuple[int, int, Matrix]]] = {}
+    rows: list[tuple[int, int, Row]] = []
+    for each in step.weight_gradients:
+        place = places[each.gradient.number]
+        assert place.buffer == "d_record"
+        if isinstance(each.view, Row):
+            rows.append((place.offset, each.gradient.width, each.view))
+        else:
+            assert each.operand is not None
+            operand = places[each.operand.number]
+            assert operand.buffer == "record"
+            products.setdefault((operand.offset, each.view.columns), []).append(
+                (place.offset, each.view.rows, each.view)
+            )
+    found = _Sums()
+    for (operand_offset, columns), entries in products.items():
+        for first, count, run in _runs(entries):
+            name = found.begin(f"tiles_size({count}, {columns})")
+            found.adding.append(
+                f"add_products<{record}, {d_record}>(sums + {name}, d_record + {first}, record + {operand_offset}, "
+                f"steps, {count}, {columns});"
+            )
+            found.unpacking += [
+                f"unpack({_at('d_weights', view.weight, view.offset)}, sums + {name}, {columns}, {offset - first}, "
+                f"{height}, {view.row_stride}, {view.column_stride});"
+                for offset, height, view in run
+            ]
+    for first, count, of_rows in _runs(rows):
+        name = found.begin(str(count))
+        found.adding.append(f"add_rows<{d_record}>(sums + {name}, d_record + {first}, steps, {count});")
+        found.unpacking += [
+            f"unpack_row({_at('d_weights', view.weight, view.offset)}, sums + {name} + {offset - first}, {width}, "
+            f"{view.stride});"
+            for offset, width, view in of_rows
+        ]
+    found.sizes.append(f"SUMS = {found.end}")
+    return found
+
+
+def _runs(entries: list[tuple[int, int, _View]]) -> list[tuple[int, int, list[tuple[int, int, _View]]]]:
+    """Return entries (offset, size, view) grouped into runs without gaps, each with its offset and size."""
+    runs: list[tuple[int, int, list[tuple[int, int, _View]]]] = []
+    for offset, size, view in sorted(entries, key=lambda entry: entry[:2]):
+        if runs and offset <= runs[-1][0] + runs[-1][1]:
+            first, count, run = runs.pop()
+            runs.append((first, max(count, offset + size - first), [*run, (offset, size, view)]))
+        else:
+            runs.append((offset, size, [(offset, size, view)]))
+    return runs
+
+
+def _at(array: str, weight: int, offset: int) -> str:
+    """Return the address of an element of a weight; null for a gradient that is not needed."""
+    if array == "d_weights" and offset:
+        return f"d_weights[{weight}] ? d_weights[{weight}] + {offset} : nullptr"
+    return f"{array}[{weight}]" + (f" + {offset}" if offset else "")
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return '__builtin_nan("")'
+    if math.isinf(value):
+        return "-__builtin_inf()" if value < 0 else "__builtin_inf()"
+    return repr(value)
+
+
+def _indented(lines: Iterable[str], spaces: int) -> str:
+    return "\n".join(" " * spaces + line for line in lines)

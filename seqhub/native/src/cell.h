@@ -1,0 +1,386 @@
+// Kernels of generated cells (seqhub/cells/writer.py): functions of units, matrix products, and the loops over time.
+//
+// SCALAR is defined as float or double before this file is included. A V holds one unit of LANES sequences, a block; an
+// array of W units is W vectors. A generated struct `Cell` has the sizes, and the functions of one step.
+#pragma once
+#include <math.h>
+#include <stdint.h>
+
+#include "activations.h"
+
+typedef SCALAR S;
+typedef Vec<S> V;
+typedef IVec<S> Mask;  // -1 in lanes that are true, 0 in others
+constexpr int L = LANES<S>;
+constexpr int ROWS = 8;                               // results of a product that are computed together
+constexpr int TILE_ROWS = 4;                          // of a tile of weight gradients
+constexpr int TILE_COLUMNS = VECTOR_BYTES == 64 ? 4 : 2;  // as many as there are registers for
+
+namespace {
+
+// Functions of units
+
+INLINE V all(double number) { return splat<S>(S(number)); }
+INLINE V truth(Mask mask) { return mask ? all(1) : V{}; }
+INLINE V select(V condition, V one, V two) { return condition != S(0) ? one : two; }
+INLINE V absolute(V x) { return (V)((typename Types<S>::Bits)x & ~((typename Types<S>::Bits){} + (Int<S>(1) << (8 * sizeof(S) - 1)))); }
+INLINE V largest(V x, V y) { return x > y ? x : (y != y ? y : (x != x ? x : y)); }  // NaN if one is
+INLINE V smallest(V x, V y) { return x < y ? x : (y != y ? y : (x != x ? x : y)); }
+INLINE V limited(V x, V low, V high) {
+  x = x < low ? low : x;
+  return x > high ? high : x;
+}
+INLINE V signum(V x) { return x > S(0) ? all(1) : (x < S(0) ? all(-1) : x); }
+INLINE V rectified(V x) { return x < S(0) ? V{} : x; }
+
+template <class Function>
+INLINE V lanewise(V x, Function function) {
+  V y;
+  for (int lane = 0; lane < L; lane++) y[lane] = function(x[lane]);
+  return y;
+}
+INLINE V sine(V x) { return lanewise(x, [](S each) { return sizeof(S) == 4 ? S(sinf(each)) : S(sin(each)); }); }
+INLINE V cosine(V x) { return lanewise(x, [](S each) { return sizeof(S) == 4 ? S(cosf(each)) : S(cos(each)); }); }
+INLINE V error_function(V x) { return lanewise(x, [](S each) { return sizeof(S) == 4 ? S(erff(each)) : S(erf(each)); }); }
+INLINE V rounded_down(V x) { return lanewise(x, [](S each) { return S(floor(each)); }); }
+INLINE V rounded_up(V x) { return lanewise(x, [](S each) { return S(ceil(each)); }); }
+INLINE V truncated(V x) { return lanewise(x, [](S each) { return S(trunc(each)); }); }
+
+// exp(x / 2) squared, so that large and small results become infinite and zero
+INLINE V exponential(V x) {
+  const V root = exp<S>(x * S(0.5));
+  return root * root;
+}
+INLINE V inverse(V x) { return reciprocal(Pack<S, 1>{{x}}).v[0]; }
+INLINE V hyperbolic_tangent(V x) { return tanh(Pack<S, 1>{{x}}).v[0]; }
+// relative errors of a few ulp for all x
+INLINE V sigmoid(V x) {
+  const V small = exponential(x < S(0) ? x : -x), share = inverse(S(1) + small);
+  return x < S(0) ? small * share : share;
+}
+INLINE V logarithm(V x) {
+  constexpr S SMALLEST = sizeof(S) == 4 ? S(1.17549435e-38) : S(2.2250738585072014e-308);
+  constexpr S SCALE = sizeof(S) == 4 ? S(16777216.0) : S(18014398509481984.0), SHIFT = sizeof(S) == 4 ? 24 : 54;
+  const V scaled = x < SMALLEST ? x * SCALE : x;
+  V y = log<S>(scaled);
+  y = x < SMALLEST ? y - SHIFT * S(0.693147180559945309417) : y;
+  y = x == S(0) ? all(-__builtin_inf()) : y;
+  y = x < S(0) ? all(__builtin_nan("")) : y;
+  return x == S(__builtin_inf()) ? x : y;
+}
+// log(1 + x), accurate also for small x
+INLINE V log_one_plus(V x) {
+  const V sum = S(1) + x, y = logarithm(sum) * (x / (sum - S(1)));
+  return sum == S(1) || x == S(__builtin_inf()) ? x : y;
+}
+INLINE V exp_minus_one(V x) {
+  Pack<S, 1> scale, rest;
+  exp_parts(clamp(Pack<S, 1>{{x}}, S(40)), scale, rest);
+  const V near = (scale * rest + (scale - S(1))).v[0];
+  return x > S(40) ? exponential(x) : (x < S(-40) ? all(-1) : near);
+}
+INLINE V softplus(V x) { return rectified(x) + log_one_plus(exponential(x < S(0) ? x : -x)); }
+
+// Products. Packed matrices have blocks of ROWS results: all weights of the first operand unit, then of the next one.
+
+INLINE constexpr int packed_size(int rows, int columns) { return (rows + ROWS - 1) / ROWS * ROWS * columns; }
+
+// Adds a matrix to the part of a packed matrix of `columns` columns that starts at (row, column).
+NOINLINE void pack(S* packed, int columns, int row, int column, const S* from, int rows, int own_columns,
+                   int64_t row_stride, int64_t column_stride) {
+  for (int i = 0; i < rows; i++)
+    for (int k = 0; k < own_columns; k++)
+      packed[(row + i) / ROWS * ROWS * columns + (column + k) * ROWS + (row + i) % ROWS] +=
+          from[i * row_stride + k * column_stride];
+}
+NOINLINE void pack_row(S* packed, const S* from, int size, int64_t stride) {
+  for (int i = 0; i < size; i++) packed[i] += from[i * stride];
+}
+
+template <int N>
+struct Operand {
+  const V* units;
+};
+
+template <int R, int N>
+INLINE const S* accumulate(V* sums, const S* weights, Operand<N> operand) {
+  for (int k = 0; k < N; k++, weights += ROWS) {
+    const V unit = operand.units[k];
+#pragma GCC unroll 8
+    for (int i = 0; i < R; i++) sums[i] += weights[i] * unit;
+  }
+  return weights;
+}
+
+template <int R, class... Operands>
+INLINE const S* product_rows(V* results, const S* weights, const S* bias, Operands... operands) {
+  V sums[R];
+#pragma GCC unroll 8
+  for (int i = 0; i < R; i++) sums[i] = splat<S>(bias[i]);
+  ((weights = accumulate<R>(sums, weights, operands)), ...);
+#pragma GCC unroll 8
+  for (int i = 0; i < R; i++) results[i] = sums[i];
+  return weights;
+}
+
+// N results: bias plus the products of a packed matrix and the operands
+template <int N, class... Operands>
+INLINE void product(V* results, const S* weights, const S* bias, Operands... operands) {
+  for (int row = 0; row < N / ROWS * ROWS; row += ROWS)
+    weights = product_rows<ROWS>(results + row, weights, bias + row, operands...);
+  if constexpr (N % ROWS)
+    product_rows<N % ROWS>(results + N / ROWS * ROWS, weights, bias + N / ROWS * ROWS, operands...);
+}
+
+template <int N>
+INLINE V total(const V* units) {
+  V sum = units[0];
+  for (int u = 1; u < N; u++) sum += units[u];
+  return sum;
+}
+template <int N>
+INLINE V maximum(const V* units) {
+  V found = units[0];
+  for (int u = 1; u < N; u++) found = largest(found, units[u]);
+  return found;
+}
+
+// Gradients of weights, summed over steps and sequences. They are kept in tiles.
+
+INLINE constexpr int tiles_size(int rows, int columns) {
+  return (rows + TILE_ROWS - 1) / TILE_ROWS * ((columns + TILE_COLUMNS - 1) / TILE_COLUMNS) * TILE_ROWS * TILE_COLUMNS;
+}
+
+// Adds the products of each gradient and each operand unit. Tiles at the edge may read up to TILE_ROWS units beyond the
+// arrays; these numbers are not used.
+template <int RECORD, int GRADIENT>
+NOINLINE void add_products(S* tiles, const V* gradients, const V* operands, int steps, int rows, int columns) {
+  constexpr int SIZE = TILE_ROWS * TILE_COLUMNS;
+  for (int row = 0; row < rows; row += TILE_ROWS)
+    for (int column = 0; column < columns; column += TILE_COLUMNS, tiles += SIZE) {
+      V sum[SIZE] = {};
+      const V *gradient = gradients + row, *operand = operands + column;
+      for (int t = 0; t < steps; t++, gradient += GRADIENT, operand += RECORD) {
+#pragma GCC unroll 4
+        for (int i = 0; i < TILE_ROWS; i++)
+#pragma GCC unroll 4
+          for (int k = 0; k < TILE_COLUMNS; k++) sum[i * TILE_COLUMNS + k] += gradient[i] * operand[k];
+      }
+      static_assert(SIZE % L == 0 || L > SIZE, "tiles are whole vectors");
+      if constexpr (SIZE >= L) {
+#pragma GCC unroll 8
+        for (int part = 0; part < SIZE; part += L) store<S>(tiles + part, load(tiles + part) + sums<S>(sum + part));
+      } else {
+        V padded[L] = {};
+        for (int i = 0; i < SIZE; i++) padded[i] = sum[i];
+        const V all_sums = sums<S>(padded);
+        for (int i = 0; i < SIZE; i++) tiles[i] += all_sums[i];
+      }
+    }
+}
+template <int GRADIENT>
+NOINLINE void add_rows(S* results, const V* gradients, int steps, int rows) {
+  for (int row = 0; row < rows; row++) {
+    V sum = {};
+    for (int t = 0; t < steps; t++) sum += gradients[t * GRADIENT + row];
+    S scalar = 0;
+    for (int lane = 0; lane < L; lane++) scalar += sum[lane];
+    results[row] += scalar;
+  }
+}
+
+// Adds rows [row, row + rows) of the tiles of a matrix of `columns` columns to a gradient; none if `to` is null.
+NOINLINE void unpack(S* to, const S* tiles, int columns, int row, int rows, int64_t row_stride, int64_t column_stride) {
+  const int across = (columns + TILE_COLUMNS - 1) / TILE_COLUMNS;
+  for (int i = row; to && i < row + rows; i++)
+    for (int k = 0; k < columns; k++)
+      to[(i - row) * row_stride + k * column_stride] +=
+          tiles[((i / TILE_ROWS * across + k / TILE_COLUMNS) * TILE_ROWS + i % TILE_ROWS) * TILE_COLUMNS +
+                k % TILE_COLUMNS];
+}
+NOINLINE void unpack_row(S* to, const S* from, int size, int64_t stride) {
+  for (int i = 0; to && i < size; i++) to[i * stride] += from[i];
+}
+
+// A block of sequences
+
+struct Block {
+  int64_t row[L], length[L];
+  Mask lengths;
+  int lanes;  // sequences; the other lanes repeat the last one, with zero gradients
+  int64_t shortest, longest;
+
+  Block(int64_t first, int64_t batch, int64_t steps, const int64_t* order, const int64_t* of_rows)
+      : lanes(batch - first < L ? int(batch - first) : L), shortest(steps), longest(0) {
+    for (int lane = 0; lane < L; lane++) {
+      const int64_t place = first + (lane < lanes ? lane : lanes - 1);
+      row[lane] = order ? order[place] : place;
+      length[lane] = of_rows ? of_rows[row[lane]] : steps;
+      lengths[lane] = Int<S>(length[lane]);
+      if (length[lane] < shortest) shortest = length[lane];
+      if (length[lane] > longest) longest = length[lane];
+    }
+  }
+  Mask present(int64_t step) const { return Int<S>(step) < lengths; }
+
+  // Units of each sequence at `from` + row * stride
+  NOINLINE void read(V* units, const S* from, int64_t stride, int size) const {
+    for (int lane = 0; lane < L; lane++) {
+      const S* own = from + row[lane] * stride;
+      S* to = (S*)units + lane;
+      for (int u = 0; u < size; u++) to[u * L] = own[u];
+    }
+  }
+  NOINLINE void write(S* to, const V* units, int64_t stride, int size, int64_t step) const {
+    for (int lane = 0; lane < lanes; lane++) {
+      if (step >= length[lane]) continue;
+      S* own = to + row[lane] * stride;
+      const S* from = (const S*)units + lane;
+      for (int u = 0; u < size; u++) own[u] = from[u * L];
+    }
+  }
+};
+
+NOINLINE void clear_absent(V* units, int size, Mask present) {
+  for (int u = 0; u < size; u++) units[u] = present ? units[u] : V{};
+}
+
+// Arguments of the functions, in the order of seqhub/cells/kernel.py
+struct Arguments {
+  int64_t batch, steps;
+  const S* x;
+  S* output;
+  V *saved, *scratch;
+  const int64_t *lengths, *order;
+  const S* d_output;
+  S* d_x;
+  S* const* states;  // for each state: initial, last, gradient of the last, gradient of the initial one
+};
+
+INLINE Arguments arguments_of(const int64_t* a) {
+  return {a[0], a[1], (S*)a[2], (S*)a[3], (V*)a[4], (V*)a[5], (int64_t*)a[6], (int64_t*)a[7],
+          (S*)a[8], (S*)a[9], (S* const*)(a + 10)};
+}
+
+template <class Cell>
+S* const* weights_of(const int64_t* a) {
+  return (S* const*)(a + 10 + 4 * Cell::STATES);
+}
+
+constexpr int SLACK = TILE_ROWS;  // vectors after an array that tiles may read
+
+template <class Cell>
+INLINE constexpr int64_t vectors_of(int64_t scalars) {
+  return (scalars + L - 1) / L + 1;
+}
+
+template <class Cell>
+int64_t saved_bytes(int64_t batch, int64_t steps) {
+  return ((batch + L - 1) / L * steps * Cell::RECORD + SLACK) * sizeof(V);
+}
+template <class Cell>
+int64_t forward_scratch_bytes() {
+  return (vectors_of<Cell>(Cell::PACKED) + Cell::RECORD + Cell::SCRATCH + Cell::NEXT + Cell::STATE_UNITS) * sizeof(V);
+}
+template <class Cell>
+int64_t backward_scratch_bytes() {
+  return (vectors_of<Cell>(Cell::D_PACKED) + vectors_of<Cell>(Cell::SUMS) + Cell::CHUNK * Cell::D_RECORD + SLACK +
+          Cell::D_SCRATCH + Cell::NEXT + 2 * Cell::STATE_UNITS + Cell::FEATURES + Cell::OUTPUT) * sizeof(V);
+}
+
+template <class Cell>
+void run_forward(const int64_t* numbers) {
+  const Arguments a = arguments_of(numbers);
+  S* packed = (S*)a.scratch;
+  V* own_record = a.scratch + vectors_of<Cell>(Cell::PACKED);
+  V* scratch = own_record + Cell::RECORD;
+  V* next = scratch + Cell::SCRATCH;
+  V* state = next + Cell::NEXT;
+  memset(packed, 0, Cell::PACKED * sizeof(S));
+  Cell::pack_forward(packed, weights_of<Cell>(numbers));
+  for (int64_t first = 0; first < a.batch; first += L) {
+    const Block block(first, a.batch, a.steps, a.order, a.lengths);
+    for (int k = 0; k < Cell::STATES; k++) {
+      V* units = state + Cell::offset(k);
+      if (a.states[4 * k]) block.read(units, a.states[4 * k], Cell::width(k), Cell::width(k));
+      else memset((void*)units, 0, Cell::width(k) * sizeof(V));
+    }
+    for (int64_t step = 0; step < block.longest; step++) {
+      V* record = a.saved ? a.saved + (first / L * a.steps + step) * Cell::RECORD : own_record;
+      const bool full = step < block.shortest;
+      const Mask present = block.present(step);
+      block.read(record, a.x + step * Cell::FEATURES, a.steps * Cell::FEATURES, Cell::FEATURES);
+      if (!full) clear_absent(record, Cell::FEATURES, present);
+      for (int u = 0; u < Cell::STATE_UNITS; u++) record[Cell::FEATURES + u] = state[u];
+      Cell::step(packed, record, scratch, next);
+      for (int u = 0; u < Cell::STATE_UNITS; u++) state[u] = full ? next[u] : (present ? next[u] : state[u]);
+      block.write(a.output + step * Cell::OUTPUT, next + Cell::OUTPUT_OFFSET, a.steps * Cell::OUTPUT, Cell::OUTPUT, step);
+    }
+    for (int k = 0; k < Cell::STATES; k++)
+      block.write(a.states[4 * k + 1], state + Cell::offset(k), Cell::width(k), Cell::width(k), -1);
+  }
+}
+
+template <class Cell>
+void run_backward(const int64_t* numbers) {
+  const Arguments a = arguments_of(numbers);
+  S* packed = (S*)a.scratch;
+  S* weight_sums = (S*)(a.scratch + vectors_of<Cell>(Cell::D_PACKED));
+  V* records = (V*)weight_sums + vectors_of<Cell>(Cell::SUMS);
+  V* scratch = records + Cell::CHUNK * Cell::D_RECORD + SLACK;
+  V* d_next = scratch + Cell::D_SCRATCH;
+  V* d_state = d_next + Cell::NEXT;
+  V* d_before = d_state + Cell::STATE_UNITS;
+  V* d_x = d_before + Cell::STATE_UNITS;
+  V* d_output = d_x + Cell::FEATURES;
+  memset((void*)a.scratch, 0, (records - a.scratch) * sizeof(V));
+  memset((void*)d_next, 0, Cell::NEXT * sizeof(V));
+  Cell::pack_backward(packed, weights_of<Cell>(numbers));
+  for (int64_t first = 0; first < a.batch; first += L) {
+    const Block block(first, a.batch, a.steps, a.order, a.lengths);
+    const Mask real = block.lanes == L ? Mask{} - 1 : [&] {
+      Mask mask = {};
+      for (int lane = 0; lane < block.lanes; lane++) mask[lane] = -1;
+      return mask;
+    }();
+    for (int k = 0; k < Cell::STATES; k++) {
+      V* units = d_state + Cell::offset(k);
+      if (a.states[4 * k + 2]) block.read(units, a.states[4 * k + 2], Cell::width(k), Cell::width(k));
+      else memset((void*)units, 0, Cell::width(k) * sizeof(V));
+      if (block.lanes < L) clear_absent(units, Cell::width(k), real);
+    }
+    V* saved = a.saved + first / L * a.steps * Cell::RECORD;
+    for (int64_t high = block.longest, low; high > 0; high = low) {
+      low = high > Cell::CHUNK ? high - Cell::CHUNK : 0;
+      for (int64_t step = high - 1; step >= low; step--) {
+        V *record = saved + step * Cell::RECORD, *d_record = records + (step - low) * Cell::D_RECORD;
+        const bool full = step < block.shortest;
+        const Mask present = block.present(step);
+        for (int u = 0; u < Cell::STATE_UNITS; u++) d_next[u] = full ? d_state[u] : (present ? d_state[u] : V{});
+        if (a.d_output) {
+          block.read(d_output, a.d_output + step * Cell::OUTPUT, a.steps * Cell::OUTPUT, Cell::OUTPUT);
+          if (!full || block.lanes < L) clear_absent(d_output, Cell::OUTPUT, present & real);
+          for (int u = 0; u < Cell::OUTPUT; u++)
+            d_next[Cell::OUTPUT_OFFSET + u] =
+                Cell::OUTPUT_OFFSET < Cell::STATE_UNITS ? d_next[Cell::OUTPUT_OFFSET + u] + d_output[u] : d_output[u];
+        }
+        Cell::step_backward(packed, record, d_record, scratch, d_next, d_before, a.d_x ? d_x : nullptr);
+        for (int u = 0; u < Cell::STATE_UNITS; u++) d_state[u] = full ? d_before[u] : (present ? d_before[u] : d_state[u]);
+        if (!full) {  // numbers of absent steps are not zero, and may be infinite
+          clear_absent(record, Cell::RECORD, present);
+          clear_absent(d_record, Cell::D_RECORD, present);
+        }
+        if (a.d_x) block.write(a.d_x + step * Cell::FEATURES, d_x, a.steps * Cell::FEATURES, Cell::FEATURES, step);
+      }
+      Cell::add_gradients(weight_sums, saved + low * Cell::RECORD, records, int(high - low));
+    }
+    for (int k = 0; k < Cell::STATES; k++)
+      if (a.states[4 * k + 3])
+        block.write(a.states[4 * k + 3], d_state + Cell::offset(k), Cell::width(k), Cell::width(k), -1);
+  }
+  Cell::unpack_gradients(weight_sums, weights_of<Cell>(numbers));
+}
+
+}  // namespace
+
+#define EXPORTED extern "C" __attribute__((visibility("default")))

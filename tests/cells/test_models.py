@@ -1,0 +1,134 @@
+"""Cells as models: `--model my_cell.py:MyCell` and `torchrecurrent:NAME`, with heads, padding, state and saving."""
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from seqhub.cells import dispatch
+from seqhub.evaluation.load import load_model
+from seqhub.models.registry import build_config, build_model
+from seqhub.models.wrapped.recurrent_cell import CellLayer
+from seqhub.training.config import TrainConfig
+from seqhub.training.train import train
+
+torchrecurrent = pytest.importorskip("torchrecurrent")
+LAYERS = sorted(name for name in torchrecurrent.__all__ if not name.endswith("Cell"))
+MY_CELL = """
+import torch
+from torch import nn
+
+
+class MyCell(nn.Module):
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.gates = nn.Linear(input_size + hidden_size, 2 * hidden_size)
+
+    def forward(self, x, h=None):
+        h = x.new_zeros(len(x), self.hidden_size) if h is None else h
+        candidate, gate = self.gates(torch.cat([x, h], dim=1)).chunk(2, dim=1)
+        return torch.lerp(h, candidate.tanh(), gate.sigmoid())
+"""
+
+
+@pytest.fixture
+def my_cell(tmp_path: Path) -> str:
+    (tmp_path / "my_cell.py").write_text(MY_CELL)
+    return f"{tmp_path}/my_cell.py:MyCell?hidden_size=8"
+
+
+def outputs(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
+    logits = model(input_ids=ids, attention_mask=mask).logits
+    model.zero_grad()
+    logits.square().sum().backward()
+    return [logits.detach(), *(each.grad.clone() for each in model.parameters())]
+
+
+@pytest.mark.parametrize("head", ["sequence", "token", "causal"])
+def test_a_cell_from_a_file_equals_its_plain_form(
+    my_cell: str, head: Any, monkeypatch: pytest.MonkeyPatch, empty_cache: Path
+) -> None:
+    torch.manual_seed(0)
+    model = build_model(build_config(my_cell, vocab_size=7, num_labels=3), head).eval()
+    assert isinstance(model.model.inner, CellLayer)
+    ids, mask = torch.randint(1, 7, (5, 9)), torch.ones(5, 9, dtype=torch.long)
+    mask[1, :4] = mask[2, 6:] = 0
+    native = outputs(model, ids, mask)
+    assert len(list(empty_cache.iterdir())) == 1, "it was compiled"
+    monkeypatch.setenv("SEQHUB_KERNELS", "0")
+    for one, two in zip(native, outputs(model, ids, mask), strict=True):
+        torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-5)
+
+
+def test_train_and_load_elsewhere(my_cell: str, tmp_path: Path) -> None:
+    """The saved model has the file of the cell, and loads without seqhub, with equal outputs."""
+    config = TrainConfig(
+        task="parity/every", model=my_cell, max_sequences=64, evaluate_every=32, evaluate_size=32, batch_size=16,
+        output_dir=tmp_path / "run",
+    )  # fmt: skip
+    train(config)
+    run = tmp_path / "run"
+    assert (run / "my_cell.py").read_text() == MY_CELL
+    assert (run / "recurrent_cell.py").is_file()
+    record = json.loads((run / "run.json").read_text())
+    assert record["conformance"]["failed"] == []
+    code = (
+        "import sys; sys.modules['seqhub'] = None\n"
+        "import torch\nfrom transformers import AutoModelForTokenClassification\n"
+        "model = AutoModelForTokenClassification.from_pretrained('run', trust_remote_code=True)\n"
+        "print(model(input_ids=torch.ones(1, 5, dtype=torch.long)).logits.sum().item())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+    model = load_model(run, "token", trust_remote_code=True)
+    here = model(input_ids=torch.ones(1, 5, dtype=torch.long)).logits.sum().item()
+    assert float(done.stdout) == pytest.approx(here, abs=1e-4)
+
+
+@pytest.mark.fast_cases("LEM-2", "tauGRU-1", "TGRU-2", "IntersectionRNN-1")
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_of_torchrecurrent(name: str, layers: int) -> None:
+    torch.manual_seed(0)
+    hidden = features = 6
+    layer = getattr(torchrecurrent, name)(features, hidden, num_layers=layers, batch_first=True).double()
+    inputs = torch.randn(3, 5, features, dtype=torch.float64, requires_grad=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = dispatch.run_layers(layer, inputs, None)
+        assert found is not None
+        again = dispatch.run_layers(layer, inputs, found[1])
+    assert again is not None
+    plain = layer(inputs)
+    for one, two in zip((found, again), (plain, layer(inputs, plain[1])), strict=True):
+        flat_one, flat_two = (torch.utils._pytree.tree_leaves(each) for each in (one, two))
+        for first, second in zip(flat_one, flat_two, strict=True):
+            torch.testing.assert_close(first, second, atol=1e-10, rtol=1e-10)
+    sources = [inputs, *layer.parameters()]
+    atol = 1e-7 if "SGU" in name else 1e-10
+    for one, two in zip(
+        torch.autograd.grad(found[0].square().sum(), sources, allow_unused=True),
+        torch.autograd.grad(plain[0].square().sum(), sources, allow_unused=True),
+        strict=True,
+    ):
+        if two is not None and two.any():
+            torch.testing.assert_close(one, two, atol=atol, rtol=1e-8)
+
+
+def test_a_published_cell_as_a_model(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build_model(build_config("torchrecurrent:MGU?hidden_size=8", vocab_size=7, num_labels=3), "token").eval()
+    ids, mask = torch.randint(1, 7, (3, 6)), torch.ones(3, 6, dtype=torch.long)
+    native = outputs(model, ids, mask)
+    assert len(list(empty_cache.iterdir())) == 1
+    monkeypatch.setenv("SEQHUB_KERNELS", "0")
+    for one, two in zip(native, outputs(model, ids, mask), strict=True):
+        torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-5)
