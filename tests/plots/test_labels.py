@@ -26,7 +26,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, Callable[[], None]]
         found: list[Figure] = []
         monkeypatch.setattr(module, "save", lambda figure, path: found.append(figure))
         call()
-        found[0].canvas.draw()
+        found[0].draw_without_rendering()
         return found[0]
 
     return draw
