@@ -9,7 +9,7 @@ Systematicity", here for a known language: the name of a number is composed of t
     ['9 0 5']
 
 `to-words` has the digits as the text and the words as the target, `to-digits` the opposite. Numbers have 1 to 5 digits,
-each number of digits with the same probability. The splits are disjoint: a number belongs to one of them. The test
+each number of digits with the same probability. In each config, a number belongs to one split. The test
 distribution `digits6` has numbers with one digit more than in training. Their words are all known: "hundred" then also
 occurs before "thousand".
 """

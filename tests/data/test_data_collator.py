@@ -56,7 +56,7 @@ def test_every_text_task_has_a_tokenizer_with_the_ids_of_its_vocabulary():
     for name in list_tasks():
         task = get_task(name)
         for config in task.configs:
-            vocabulary, ref = task.schema(config).vocabulary, f"{name}/{config.name}"
+            vocabulary, ref = task.schema(config).text_vocabulary, f"{name}/{config.name}"
             if vocabulary is None:
                 with pytest.raises(InvalidInputError, match=f"{ref}.*input_values"):
                     seqhub.get_tokenizer(ref)

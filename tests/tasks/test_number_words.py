@@ -47,18 +47,9 @@ def test_numbers_of_digits_are_uniform_and_splits_are_disjoint(config) -> None:
     assert not texts["validation"] & texts["test"]
 
 
-def test_both_directions_have_the_same_numbers() -> None:
-    for split in SPLITS:
-        there, back = (first_examples(f"number_words/{config.name}", split) for config in TASK.configs)
-        for text, target in back:
-            assert TASK.solve(target) == text
-        assert not {text for text, _ in there} & {
-            target for _, target in first_examples("number_words/to-digits", other(split))
-        }
-
-
-def other(split: str) -> str:
-    return "test" if split == "train" else "train"
+def test_the_directions_are_inverse() -> None:
+    for text, target in first_examples("number_words/to-digits"):
+        assert TASK.solve(target) == text
 
 
 def test_models_are_tested_on_longer_numbers() -> None:
