@@ -11,7 +11,7 @@ from seqhub.errors import InvalidConfigError
 from seqhub.tasks.vocabulary import Vocabulary
 
 NO_LABEL = -100  # label of ignored steps, the default `ignore_index` of PyTorch and transformers
-_MAX_BATCH_OUTPUTS = 1 << 26  # 256 MiB in single precision
+_MAX_BATCH_NUMBERS = 1 << 26  # 256 MiB in single precision
 _MAX_LISTED_CLASSES = 1_000  # Parquet files have the names of all classes
 _MAX_TABLE_CLASSES = 100  # the confusion matrix has a square of counts
 
@@ -149,11 +149,12 @@ class TaskSchema:
         }[self.target]
 
     def rows_at_once(self, steps: int, most: int) -> int:
-        """Return the number of sequences of an evaluation batch, from 1 to `most`, fewer if they have many outputs.
+        """Return the number of sequences of an evaluation batch, from 1 to `most`, fewer if they are long.
 
-        A batch has up to 2**26 outputs, unless a single sequence has more.
+        A batch has up to 2**26 outputs, and as many pairs of steps, since attention computes numbers for each pair;
+        unless a single sequence has more.
         """
-        return max(1, min(most, _MAX_BATCH_OUTPUTS // max(1, self.num_outputs(steps))))
+        return max(1, min(most, _MAX_BATCH_NUMBERS // max(1, self.num_outputs(steps), steps**2)))
 
     @property
     def loss_unit(self) -> str:
