@@ -1,13 +1,15 @@
 """Rendered files, which equal a new rendering: `make cards` would change nothing."""
 
+import tomllib
 from pathlib import Path
 
 import dataset_scripts.render
 import docs.render
 import model_cards.render
 from seqhub.cards.validate import validate
+from seqhub.experiments.bench.page import render as render_bench
 from seqhub.models.pretrained import list_pretrained, pretrained
-from seqhub.records import DatasetRecord, PaperRecord, RunRecord
+from seqhub.records import BenchRecord, DatasetRecord, PaperRecord, RunRecord
 from seqhub.tasks.registry import get_task, list_tasks
 from seqhub.training.recipes import recipe, solve
 
@@ -44,6 +46,16 @@ def test_the_figure_of_the_papers_rows_is_drawn_from_their_record() -> None:
     folder = ROOT / "model_cards"
     with Image.open(folder / model_cards.render.PICTURE) as picture:
         assert picture.info["Source"] == fingerprint(PaperRecord.load(folder))
+
+
+def test_the_page_of_the_published_benchmark() -> None:
+    folder = ROOT / "model_cards" / "bench"
+    record = BenchRecord.load(folder)
+    assert (folder / "README.md").read_text(encoding="utf-8") == render_bench(record)
+    grid = tomllib.loads((folder / "grid.toml").read_text(encoding="utf-8"))
+    for name in ("models", "tasks", "seeds", "rows"):
+        assert record.grid[name] == grid[name]
+    assert not [cell for cell in record.cells if cell["status"] not in ("finished", "diverged")]
 
 
 def test_pages_with_rendered_parts() -> None:

@@ -1,6 +1,7 @@
 """Figures of a benchmark: a heat map of models and tasks, and accuracy against length."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ _PANELS = 3  # in a row of the figure of lengths
 _LONGEST_NAME = 36  # characters
 _MARGIN = 1.3  # factor on the lengths at both ends of an axis
 _MARKERS = "os^Dv<>"
+_WIDTH_OF_A_CHARACTER = 0.62  # of the font size, on average
 
 
 def plot_heat_map(rows: Sequence[BenchRow], compared: Mapping[str, str], path: Path, *, title: str) -> None:
@@ -49,7 +51,7 @@ def plot_heat_map(rows: Sequence[BenchRow], compared: Mapping[str, str], path: P
     names = max(_NAME_WIDTH, 0.085 * max(len(_shortened(model)) for model in models))
     width = names + _CELL_WIDTH * len(tasks) + max(_SIZES.values()) + 0.3
     figure = new_figure(_CELL * len(models) + 2.3, max(6.5, width))
-    figure.suptitle(f"Median scaled score, {title}", fontsize=TITLE, x=0.01, ha="left")
+    _write_title(figure, f"Median scaled score, {title}")
     axes = figure.subplots()
     for y, model in enumerate(models):
         for x, task in enumerate(tasks):
@@ -157,6 +159,13 @@ def short_number(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.2g}"
 
 
+def _write_title(figure: Any, text: str) -> None:
+    """Write the title in as many lines as the width of the figure needs."""
+    points = figure.get_figwidth() * 72
+    lines = textwrap.wrap(text, max(20, int(points / (TITLE * _WIDTH_OF_A_CHARACTER))))
+    figure.suptitle("\n".join(lines), fontsize=TITLE, x=0.01, ha="left")
+
+
 def plot_bench_lengths(rows: Sequence[BenchRow], path: Path, *, title: str) -> None:
     """Draw accuracy against sequence length, with a panel for each task and a line for each model.
 
@@ -179,7 +188,7 @@ def plot_bench_lengths(rows: Sequence[BenchRow], path: Path, *, title: str) -> N
     columns = min(_PANELS, len(tasks))
     lines = math.ceil(len(tasks) / columns)
     figure = new_figure(2.7 * lines + 1.0, max(5.0, 3.6 * columns))
-    figure.suptitle(f"Accuracy by sequence length, {title}", fontsize=TITLE, x=0.01, ha="left")
+    _write_title(figure, f"Accuracy by sequence length, {title}")
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes in panels[len(tasks) :]:
         axes.set_visible(False)

@@ -90,3 +90,22 @@ def test_a_confusion_matrix_has_names_and_counts_in_the_picture(drawn: Any) -> N
     assert all(figure.bbox.contains(box.x0, box.y0) and figure.bbox.contains(box.x1, box.y1) for box in labels)
     with pytest.raises(InvalidInputError, match=r"^confusion matrix of shape \(8, 8\) for 2 labels; must be square$"):
         confusion.plot_confusion(counts, NAMES[:2], Path("confusion.png"), title="x")
+
+
+def test_the_title_of_a_benchmark_with_many_budgets_is_in_the_picture(drawn: Any) -> None:
+    """Regression: the title was one line, cut at the right end of the picture."""
+    from seqhub.experiments.bench.summary import compared_distributions, groups
+    from seqhub.plots import bench
+    from seqhub.records import BenchRecord
+
+    record = BenchRecord.load(Path(__file__).parents[2] / "model_cards" / "bench")
+    ((group, rows),) = groups(record.rows).items()
+    assert len(str(group)) > 150
+    for call in (
+        lambda: bench.plot_heat_map(rows, compared_distributions(rows), Path("bench.png"), title=str(group)),
+        lambda: bench.plot_bench_lengths(rows, Path("lengths.png"), title=str(group)),
+    ):
+        figure = drawn(bench, call)
+        (box,) = boxes(figure, [figure._suptitle])
+        assert figure.bbox.contains(box.x0, box.y0)
+        assert figure.bbox.contains(box.x1, box.y1)
