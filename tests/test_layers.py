@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"errors", "pickles", "_lazy"},
+    {"errors", "pickles", "_lazy", "_import_hooks"},
     {"io", "_logging"},
     {"tasks", "models", "native", "hub", "server"},
     {"records", "cells"},
@@ -29,6 +29,7 @@ LIBRARIES = {  # that a package may import, besides the standard library and low
     "errors": set(),
     "pickles": set(),
     "_lazy": set(),
+    "_import_hooks": set(),
     "io": set(),
     "_logging": {"transformers", "datasets"},
     "records": set(),

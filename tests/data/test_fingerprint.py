@@ -41,7 +41,7 @@ EXPECTED = {
     "tasks/_marked_pairs.py": ["adding", "multiplication"],
     "tasks/_qrsu_tutorial.py": ["qrsu"],
     "tasks/_temporal_order.py": ["qrsu", "temporal_order_3bit"],
-    "tasks/files/digits.npz": ["row_images", "sequential_digits"],
+    "tasks/files/digits.npz": ["digit_captions", "row_images", "sequential_digits"],
     "tasks/echo.py": ["echo"],
     "tasks/rng.py": ALL,
     "tasks/splits.py": ALL,

@@ -21,7 +21,8 @@ def make(cell: str, head: str = "sequence", **settings: Any) -> Any:
 
 
 def first(output: Any) -> Tensor:
-    return output.logits if "logits" in output else output.pooler_output
+    names = ("logits", "pooler_output", "last_hidden_state")  # the last of encoder-decoders without a head
+    return output[next(name for name in names if name in output)]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*quantiz.*:UserWarning")
