@@ -19,7 +19,7 @@ from benchmarks.hub import Server, processor_time, serving
 from benchmarks.timing import Goal, Row
 
 ROOT = Path(__file__).parent.parent
-CARD = ROOT / "model_cards" / "qrsu-hard-lstm" / "README.md"
+CARD = ROOT / "seqhub" / "pretrained_models" / "qrsu-hard-lstm" / "README.md"
 CODE = ROOT / "seqhub" / "server" / "pages" / "lists.py"
 SHORT, LONG = 100, 10_000  # models of a Hub
 UNSEEN = 20  # requests of each uncached page

@@ -77,7 +77,7 @@ class CausalTests(CommonTests):
     test_resize_embeddings = False
 
 
-for _preset in list_presets("input_ids"):
+for _preset in list_presets("input_ids", head="causal"):
     _classes = {head: registry._load(family_of(_preset), HEADS[head]) for head in list_heads(family_of(_preset))}
     for _head, _class in _classes.items():
         TABLES[_head][_class.config_class.model_type] = _class.__name__
