@@ -3,6 +3,8 @@
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import dataset_scripts.render
 import docs.render
 import model_cards.render
@@ -48,8 +50,9 @@ def test_the_figure_of_the_papers_rows_is_drawn_from_their_record() -> None:
         assert picture.info["Source"] == fingerprint(PaperRecord.load(folder))
 
 
-def test_the_page_of_the_published_benchmark() -> None:
-    folder = ROOT / "model_cards" / "bench"
+@pytest.mark.parametrize("name", ["bench", "bench/flip_flop"])
+def test_the_pages_of_published_benchmarks(name: str) -> None:
+    folder = ROOT / "model_cards" / name
     record = BenchRecord.load(folder)
     assert (folder / "README.md").read_text(encoding="utf-8") == render_bench(record)
     grid = tomllib.loads((folder / "grid.toml").read_text(encoding="utf-8"))
