@@ -30,7 +30,7 @@ LIBRARIES = {  # that a package may import, besides the standard library and low
     "pickles": set(),
     "_lazy": set(),
     "_import_hooks": set(),
-    "io": set(),
+    "io": {"filelock"},  # on Windows
     "_logging": {"transformers", "datasets"},
     "records": set(),
     "tasks": {"numpy"},

@@ -46,7 +46,7 @@ def write_card(
         return [readme]
     record = RunRecord.load(folder)
     here = f"./{folder.resolve().name}"
-    figures = [str(path.relative_to(folder)) for path in sorted((folder / "figures").glob("*.png"))]
+    figures = [path.relative_to(folder).as_posix() for path in sorted((folder / "figures").glob("*.png"))]
     card = model_card.render(
         record, repo_id=repo_id, folder=here, dataset_id=dataset_id, license=license, figures=figures
     )

@@ -10,7 +10,6 @@ is written under a temporary name and renamed when it is complete, so a failed o
 dataset. Equal arguments give Parquet files with equal bytes (with the same version of pyarrow).
 """
 
-import fcntl
 import glob
 import hashlib
 import os
@@ -32,7 +31,7 @@ from seqhub.data.builder import features_of
 from seqhub.data.digest import digest
 from seqhub.data.split_sizes import chosen_sizes
 from seqhub.errors import CorruptFileError, InvalidInputError, OutputExistsError, SaveError, UnknownNameError
-from seqhub.io import sync_folder
+from seqhub.io import sync_folder, try_lock_folder
 from seqhub.records import DatasetRecord, command_line, environment
 from seqhub.records.dataset import ConfigInfo, SplitInfo
 from seqhub.tasks.ref import TaskRef
@@ -283,7 +282,7 @@ def _scratch(folder: Path, task: str, overwrite: bool) -> Iterator[Path]:
     prefix = f".{folder.name}.part-"
     for place in (folder.parent, folder):
         for left in place.glob(f"{glob.escape(prefix)}*"):
-            with _lock(left) as free:
+            with try_lock_folder(left, without_locks=False) as free:
                 if free:
                     shutil.rmtree(left)
     _check_output_folder(folder, task, overwrite)
@@ -291,25 +290,10 @@ def _scratch(folder: Path, task: str, overwrite: bool) -> Iterator[Path]:
     scratch = (folder if empty else folder.parent) / f"{prefix}{secrets.token_hex(6)}"
     scratch.mkdir()
     try:
-        with _lock(scratch):
+        with try_lock_folder(scratch):
             yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
-    """Lock a folder against other processes; yield False if another process has locked it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free = True
-        except BlockingIOError:
-            free = False
-        yield free
-    finally:
-        os.close(descriptor)
 
 
 def _check_output_folder(folder: Path, task: str, overwrite: bool) -> None:

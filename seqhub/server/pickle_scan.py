@@ -4,7 +4,6 @@ A scan without findings does not prove safety, since lists of dangerous names ar
 file is "suspicious" or "not scanned", never "safe".
 """
 
-import select
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
-from threading import Lock
+from threading import Event, Lock, Timer
 from typing import Literal, Protocol
 
 from seqhub.pickles import PICKLE_SUFFIXES, contains_pickle, has_pickle_suffix
@@ -208,10 +207,12 @@ class Scanner:
         """Scan a content in the child process; return None if the server is stopping."""
         if isinstance(content, Path):
             return self._scan_in_child(ending, content)
-        with tempfile.NamedTemporaryFile(dir=self._results.root / "tmp") as file:
+        with tempfile.NamedTemporaryFile(dir=self._results.root / "tmp", delete=False) as file:
             file.write(content)
-            file.flush()
+        try:  # closed, since Windows does not let another process open it before
             return self._scan_in_child(ending, Path(file.name))
+        finally:
+            Path(file.name).unlink()
 
     def _scan_in_child(self, ending: str, path: Path) -> Status | None:
         with self._lock:
@@ -223,10 +224,23 @@ class Scanner:
         assert child.stdin is not None
         assert child.stdout is not None
         try:
-            child.stdin.write(f"{ending} {path.absolute()}\n".encode("utf-8", "surrogateescape"))
-            child.stdin.flush()
-            ready, _, _ = select.select([child.stdout], [], [], self._seconds)
-            line = child.stdout.readline().decode().strip() if ready else ""
+            expired = Event()
+
+            def expire() -> None:
+                expired.set()
+                child.kill()
+
+            timer = Timer(self._seconds, expire)  # Windows has no `select` for pipes
+            timer.start()
+            try:
+                child.stdin.write(f"{ending} {path.absolute()}\n".encode("utf-8", "surrogateescape"))
+                child.stdin.flush()
+                line = child.stdout.readline().decode().strip()
+            finally:
+                timer.cancel()
+                timer.join()
+                if expired.is_set():
+                    self._end_child()
         except OSError:
             line = ""
         if line == "suspicious":

@@ -6,13 +6,17 @@ server closes the pipe.
 
 import ctypes
 import io
-import resource
 import signal
 import sys
 import zipfile
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 Status = Literal["suspicious", "not scanned"]
 
@@ -71,10 +75,11 @@ def _is_tensor(name: str) -> bool:
 
 
 def limit_this_process(memory_bytes: int) -> None:
-    with suppress(OSError, AttributeError):  # on other systems the process ends with its standard input
+    with suppress(OSError, AttributeError, TypeError):  # on other systems the process ends with its standard input
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if resource is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def main() -> None:

@@ -149,7 +149,7 @@ def serve(
 
 def _configure_malloc() -> None:
     """Limit the arenas of glibc and return large blocks to the system immediately; no effect on other systems."""
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError, TypeError):  # CDLL(None) is a TypeError on Windows
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_ARENA_MAX, 2)
         mallopt(_MMAP_THRESHOLD, 2**20)

@@ -87,7 +87,8 @@ class Worker:
 
 def _serve(connection: Connection) -> None:
     """Run calls until the connection closes."""
-    os.setsid()
+    if hasattr(os, "setsid"):
+        os.setsid()
     while True:
         try:
             work, arguments = connection.recv()

@@ -373,7 +373,7 @@ def _save(plan: SweepPlan, shared: _SharedData, seed: int, run: NativeRun) -> No
     if plan.keep_models:
         save_run(temporary, run.model, shared.source, run.record)
     else:
-        (temporary / RunRecord.FILE_NAME).write_text(run.record.text(), encoding="utf-8")
+        (temporary / RunRecord.FILE_NAME).write_text(run.record.text(), encoding="utf-8", newline="\n")
     shutil.rmtree(plan.folder(seed), ignore_errors=True)
     temporary.replace(plan.folder(seed))
 

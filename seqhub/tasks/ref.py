@@ -5,6 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, overload
 
 from seqhub.errors import UnknownNameError
+from seqhub.io import IS_WINDOWS
 
 if TYPE_CHECKING:
     from seqhub.tasks.base import Task
@@ -44,6 +45,8 @@ class TaskRef:
         """
         if isinstance(task_id, TaskRef):
             return task_id
+        if IS_WINDOWS:
+            task_id = task_id.replace("\\", "/")
         return _parse.__wrapped__(task_id) if ".py/" in task_id else _parse(task_id)  # a file may have changed
 
     @property

@@ -24,18 +24,18 @@ class History:
         if active:
             lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
             kept = [line for line in lines if line.endswith("}") and json.loads(line)["sequences"] <= sequences]
-            path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8", newline="\n")
 
     def append(self, row: dict[str, Any]) -> None:
         """Append one line to the file."""
         if self._path is not None:
-            with self._path.open("a", encoding="utf-8") as file:
+            with self._path.open("a", encoding="utf-8", newline="\n") as file:
                 file.write(json.dumps(row) + "\n")
 
 
 def write_history(folder: Path, rows: list[dict[str, Any]]) -> None:
     """Write the complete history of a run."""
-    (folder / FILE_NAME).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (folder / FILE_NAME).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8", newline="\n")
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:

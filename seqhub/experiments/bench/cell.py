@@ -125,7 +125,7 @@ def read_cells(bench: Path, name: str = "") -> dict[str, CellRecord]:
     """
     found = {}
     for path in sorted((bench / CELLS).glob(f"*/{CellRecord.FILE_NAME}")):
-        shown = f"{name or bench}/{path.relative_to(bench)}"
+        shown = f"{name or bench}/{path.relative_to(bench).as_posix()}"
         try:
             record = CellRecord.read(path)
         except CorruptFileError as error:

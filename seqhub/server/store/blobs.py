@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from seqhub.io import sync_folder
 from seqhub.server import multipart
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import private
@@ -281,12 +282,3 @@ class Blobs(StorePart):
                 "ON CONFLICT (sha256, account, token) DO UPDATE SET created = excluded.created",
                 (key, account.id, confined_id(token), time_now, committed or 0),
             )
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush the directory entries of a folder to disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

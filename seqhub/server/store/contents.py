@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
+from seqhub.io import sync_folder
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import objects, private
 from seqhub.server.store.database import Database, storage_errors
@@ -90,11 +91,7 @@ class Contents:
                     connection.execute(_KEEP, (key, size, time.time_ns() // 1000))
             waiting = waiting[100:]
         for folder in folders:
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_folder(folder)
         self._files.clear()
 
     def _spooled(self, data: bytes) -> Spooled:

@@ -9,11 +9,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from seqhub.io import sync_file, sync_folder
 from seqhub.server import multipart
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import private
 from seqhub.server.store.base import StorePart
-from seqhub.server.store.blobs import sync_folder
 from seqhub.server.store.counting import repair_counters
 from seqhub.server.store.database import require_writable, storage_errors
 from seqhub.server.store.fsck import check
@@ -199,7 +199,7 @@ def _copy_backup(source: Path, root: Path) -> None:
         connection.execute("UPDATE meta SET value = ? WHERE key = 'instance_id'", (value,))
     for path in (source / "blobs").glob("??/*"):
         _link(path, root / "blobs" / path.parent.name / path.name, link=False)
-    _sync_file(part)
+    sync_file(part)
     part.rename(root / DATABASE)
     sync_folder(root)
 
@@ -216,12 +216,7 @@ def _link(source: Path, target: Path, *, link: bool = True) -> None:
         except OSError:
             pass
     private.copy(source, target)
-    _sync_file(target)
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+    sync_file(target)
 
 
 def _is_hash(name: str) -> bool:

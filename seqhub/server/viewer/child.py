@@ -4,13 +4,15 @@ Started by `seqhub.server.viewer.process`, which sends a socket for each new wor
 worker answers one query at a time, with limits on memory and time, so that a file that crashes the reader, or takes too
 much of either, ends only its own query. It ends after an error, and when it has grown. Each process ends with its
 parent.
+
+Where processes cannot fork (Windows), the server starts this module with the argument `worker` for each worker, which
+reads queries from standard input and writes responses to standard output, without a limit on memory.
 """
 
 import ctypes
 import gc
 import json
 import os
-import resource
 import signal
 import socket
 import struct
@@ -21,12 +23,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 MAX_ANSWER: Final = 16 * 2**20  # bytes of a response; the server holds it in memory
 MAX_GROWTH: Final = 48 * 2**20  # bytes; a worker that has grown by more ends after its answer
 _DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG
 _LENGTH: Final = struct.Struct("<Q")
+_PAGE_BYTES: Final = 4096 if resource is None else resource.getpagesize()
 
 
 class _WithoutPandas(MetaPathFinder):
@@ -37,6 +45,23 @@ class _WithoutPandas(MetaPathFinder):
             raise ModuleNotFoundError(fullname)
 
 
+class Stream(Protocol):
+    """Binary stream in both directions."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def write(self, content: bytes, /) -> object: ...
+
+    def flush(self) -> None: ...
+
+
+class Pipes:
+    """Stream of two pipes."""
+
+    def __init__(self, reader: Any, writer: Any) -> None:
+        self.read, self.write, self.flush = reader.read, writer.write, writer.flush
+
+
 def main() -> None:
     _limit_process()
     sys.meta_path.insert(0, _WithoutPandas())
@@ -44,7 +69,17 @@ def main() -> None:
 
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    _warm_up()
+    if sys.argv[1:] == ["worker"]:
+        stream = Pipes(sys.stdin.buffer, sys.stdout.buffer)
+        sys.stdout = sys.stderr
+        _serve(stream)
+    else:
+        _warm_up()
+        _fork_workers()
+
+
+def _fork_workers() -> None:
+    """Fork a worker for each socket that is received, until standard input is closed."""
     control = socket.socket(fileno=os.dup(sys.stdin.fileno()))
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, 1, 1)
@@ -57,7 +92,7 @@ def main() -> None:
             if os.fork() == 0:
                 control.close()
                 with socket.socket(fileno=descriptor) as line, suppress(ConnectionError):
-                    _serve(line)
+                    _serve(line.makefile("rwb"))
                 os._exit(0)
             os.close(descriptor)
 
@@ -91,47 +126,48 @@ def _warm_up() -> None:
     gc.freeze()  # so that collections do not write to memory that the processes share
 
 
-def _serve(line: socket.socket) -> None:
+def _serve(line: Stream) -> None:
     """Answer queries until the other side closes the connection."""
     _die_with_parent()
     start = _pages()
     is_limited = False
     while (received := receive(line)) is not None:
         query = json.loads(received)
-        if not is_limited:
-            limit = start[0] * resource.getpagesize() + query["memory_bytes"]
+        if resource is not None and not is_limited:
+            limit = start[0] * _PAGE_BYTES + query["memory_bytes"]
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
             is_limited = True
-        signal.setitimer(signal.ITIMER_REAL, query["seconds"])  # ends this process
+        _end_after(query["seconds"])
         head, body = _computed(query)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        head["stays"] = "fatal" not in head and (_pages()[1] - start[1]) * resource.getpagesize() < MAX_GROWTH
+        _end_after(0)
+        head["stays"] = "fatal" not in head and _pages()[1] - start[1] < MAX_GROWTH // _PAGE_BYTES
         send(line, json.dumps(head).encode())
         send(line, body)
         if not head["stays"]:
             return
 
 
-def send(line: socket.socket, message: bytes) -> None:
+def _end_after(seconds: float) -> None:
+    """End this process after some seconds, or cancel this with 0; without timer signals the server does it."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def send(line: Stream, message: bytes) -> None:
     """Send a message with its length."""
-    line.sendall(_LENGTH.pack(len(message)))
-    line.sendall(message)
+    line.write(_LENGTH.pack(len(message)))
+    line.write(message)
+    line.flush()
 
 
-def receive(line: socket.socket) -> bytes | None:
+def receive(line: Stream) -> bytes | None:
     """Receive a message; None if the connection was closed before its end."""
-    head = _received(line, _LENGTH.size)
-    return None if head is None else _received(line, _LENGTH.unpack(head)[0])
-
-
-def _received(line: socket.socket, size: int) -> bytes | None:
-    received = bytearray()
-    while len(received) < size:
-        piece = line.recv(min(size - len(received), 2**18))
-        if not piece:
-            return None
-        received += piece
-    return bytes(received)
+    head = line.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    size = _LENGTH.unpack(head)[0]
+    message = line.read(size)
+    return message if len(message) == size else None
 
 
 def _computed(query: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -167,12 +203,13 @@ def _computed(query: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
 
 def _limit_process() -> None:
     _die_with_parent()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if resource is not None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(0o077)
 
 
 def _die_with_parent() -> None:
-    with suppress(OSError, AttributeError):  # on other systems the process ends with its socket
+    with suppress(OSError, AttributeError, TypeError):  # on other systems the process ends with its socket
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
 
@@ -181,7 +218,7 @@ def _pages() -> tuple[int, int]:
     try:
         size, resident, *_ = Path("/proc/self/statm").read_text().split()
     except OSError:
-        return 2**30 // resource.getpagesize(), 0
+        return 2**30 // _PAGE_BYTES, 0
     return int(size), int(resident)
 
 

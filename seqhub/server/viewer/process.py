@@ -8,10 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from seqhub.server.viewer.child import receive, send
+from seqhub.server.viewer.child import Pipes, Stream, receive, send
 from seqhub.server.viewer.errors import ViewerError
 
 logger = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ class ViewerProcess:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._idle: list[socket.socket] = []  # workers without a query
+        self._idle: list[_Worker] = []  # workers without a query
         self._closed = False
 
     @property
@@ -95,25 +97,20 @@ class ViewerProcess:
             message = f"The query needs more than {self._memory_bytes // 2**20} MiB of memory."
         raise ViewerError(head["status"], head["code"], message)
 
-    def _ask(self, worker: socket.socket, query: bytes) -> tuple[dict[str, Any], bytes] | None:
+    def _ask(self, worker: "_Worker", query: bytes) -> tuple[dict[str, Any], bytes] | None:
         """Return the answer of a worker; None if it ended before. A worker that stays is used again."""
-        try:
-            worker.settimeout(self._seconds + 5)  # the worker ends by itself before
-            send(worker, query)
-            head, body = receive(worker), receive(worker)
-        except OSError:
-            head = body = None
-        if head is None or body is None:
+        answer = worker.ask(query, self._seconds + 5)  # the worker ends by itself before, if it can
+        if answer is None:
             worker.close()
             return None
-        found: dict[str, Any] = json.loads(head)
+        found: dict[str, Any] = json.loads(answer[0])
         with self._lock:
             stays = found["stays"] and not self._closed and len(self._idle) < MAX_IDLE
             if stays:
                 self._idle.append(worker)
         if not stays:
             worker.close()
-        return found, body
+        return found, answer[1]
 
     def _has_ended(self) -> bool:
         with self._lock:
@@ -125,11 +122,12 @@ class ViewerProcess:
                 return False
             return True
 
-    def _new_worker(self) -> socket.socket:
-        """Return a socket to a new worker."""
+    def _new_worker(self) -> "_Worker":
         with self._lock:
             if self._closed:
                 raise ViewerError(503, "ViewerProcessError", "The Hub is stopping.")
+            if not hasattr(os, "fork"):
+                return _StartedWorker()
             for attempt in range(2):
                 if self._process is None or self._process.poll() is not None:
                     self._end()
@@ -139,7 +137,7 @@ class ViewerProcess:
                 try:
                     with other:
                         socket.send_fds(self._control, [b"q"], [other.fileno()])
-                    return mine
+                    return _ForkedWorker(mine)
                 except OSError:
                     mine.close()
                     self._end()
@@ -150,17 +148,7 @@ class ViewerProcess:
     def _start(self) -> None:
         control, other = socket.socketpair()
         with other:
-            environment = {
-                **os.environ,
-                "ARROW_DEFAULT_MEMORY_POOL": "system",  # bounded by the limits of malloc
-                "MALLOC_ARENA_MAX": "1",
-                "OMP_NUM_THREADS": "1",
-                "OPENBLAS_NUM_THREADS": "1",
-            }
-            line = [sys.executable, "-P", "-m", MODULE]
-            self._process = subprocess.Popen(
-                line, stdin=other.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
-            )
+            self._process = _start(stdin=other.fileno(), stdout=subprocess.DEVNULL)
         self._control = control
 
     def _end(self) -> None:
@@ -174,3 +162,74 @@ class ViewerProcess:
         if process is not None:
             process.kill()
             process.wait()
+
+
+class _Worker(ABC):
+    """Process that answers one query at a time."""
+
+    @abstractmethod
+    def ask(self, query: bytes, seconds: float) -> tuple[bytes, bytes] | None:
+        """Return head and body of the answer; None if the process ended, or did not answer in time."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let the process end."""
+
+
+class _ForkedWorker(_Worker):
+    """Worker that the process of the viewer has forked."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._stream = line.makefile("rwb")
+
+    def ask(self, query: bytes, seconds: float) -> tuple[bytes, bytes] | None:
+        self._line.settimeout(seconds)
+        try:
+            return _exchange(self._stream, query)
+        except OSError:
+            return None
+
+    def close(self) -> None:
+        with suppress(OSError):  # of a query that was not sent
+            self._stream.close()
+        self._line.close()
+
+
+class _StartedWorker(_Worker):
+    """Worker in a process of its own, for systems whose processes cannot fork."""
+
+    def __init__(self) -> None:
+        self._process = _start("worker", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def ask(self, query: bytes, seconds: float) -> tuple[bytes, bytes] | None:
+        timer = threading.Timer(seconds, self._process.kill)
+        timer.start()
+        try:
+            return _exchange(Pipes(self._process.stdout, self._process.stdin), query)
+        except OSError:
+            return None
+        finally:
+            timer.cancel()
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+def _exchange(stream: Stream, query: bytes) -> tuple[bytes, bytes] | None:
+    send(stream, query)
+    head, body = receive(stream), receive(stream)
+    return None if head is None or body is None else (head, body)
+
+
+def _start(*arguments: str, stdin: int, stdout: int) -> "subprocess.Popen[bytes]":
+    environment = {
+        **os.environ,
+        "ARROW_DEFAULT_MEMORY_POOL": "system",  # bounded by the limits of malloc
+        "MALLOC_ARENA_MAX": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    line = [sys.executable, "-P", "-m", MODULE, *arguments]
+    return subprocess.Popen(line, stdin=stdin, stdout=stdout, stderr=subprocess.DEVNULL, env=environment)

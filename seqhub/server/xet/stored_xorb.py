@@ -2,6 +2,7 @@
 
 import os
 import struct
+import threading
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
@@ -10,12 +11,15 @@ from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from seqhub.io import sync_file, sync_folder
 from seqhub.server.store import private
 from seqhub.server.xet.hashes import chunk_hash, from_hex, tree_root
 
 CHUNK: Final = struct.Struct("<32sI")
 PLACE: Final = struct.Struct("<32sQII")
 PIECE_BYTES: Final = 256 * 1024
+
+_SEEKING: Final = threading.Lock()  # where a read moves the position of the file, which threads share
 
 BlobOf = Callable[[str], Path | None]
 Place = tuple[bytes, int, int, int]  # SHA-256 of a blob, offset in it, first chunk, end
@@ -105,15 +109,16 @@ class Xorb:
         if self._new_places:
             index = self._path.with_suffix(".chunks")
             if not self._path.with_suffix(".places").exists():
-                sync(index)
+                sync_file(index)
             with open(self._path.with_suffix(".places"), "ab", opener=private.opener) as file:
                 file.write(b"".join(PLACE.pack(*run) for run in self._new_places))
                 file.flush()
                 os.fsync(file.fileno())
-            sync(index.parent)
+            sync_folder(index.parent)
             self._new_places = []
         if self._bytes is not None and self._covered(0) >= self.n_chunks:
-            self._path.with_suffix(".bytes").unlink(missing_ok=True)
+            with suppress(PermissionError):  # Windows deletes no file that another thread reads; a later flush does
+                self._path.with_suffix(".bytes").unlink(missing_ok=True)
 
     def close(self) -> None:
         if self._bytes is not None:
@@ -143,7 +148,7 @@ class Xorb:
 
 def _pieces(file: BinaryIO, at: int, length: int) -> Iterator[bytes]:
     while length:
-        piece = os.pread(file.fileno(), min(length, PIECE_BYTES), at)
+        piece = _read_at(file, min(length, PIECE_BYTES), at)
         if not piece:
             raise LostError
         yield piece
@@ -151,10 +156,9 @@ def _pieces(file: BinaryIO, at: int, length: int) -> Iterator[bytes]:
         length -= len(piece)
 
 
-def sync(path: Path) -> None:
-    """Flush a file, or the directory entries of a folder, to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _read_at(file: BinaryIO, length: int, at: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(file.fileno(), length, at)
+    with _SEEKING:  # Windows
+        file.seek(at)
+        return file.read(length)

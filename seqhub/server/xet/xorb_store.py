@@ -25,10 +25,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from seqhub.io import sync_file
 from seqhub.server.errors import HubHTTPError
 from seqhub.server.store import private
 from seqhub.server.xet.hashes import from_hex, to_hex
-from seqhub.server.xet.stored_xorb import CHUNK, PIECE_BYTES, BlobOf, LostError, Xorb, sync
+from seqhub.server.xet.stored_xorb import CHUNK, PIECE_BYTES, BlobOf, LostError, Xorb
 from seqhub.server.xet.xorb import XorbReader
 
 EPOCH: Final = re.compile(r"[0-9a-f]{16}")
@@ -99,7 +100,7 @@ class XorbStore:
         private.make_folder(self._home / name, exist_ok=False)
         note = self._home / f"newest.{name}"
         private.write(note, name.encode())
-        sync(note)
+        sync_file(note)
         return note
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seqhub.server.errors import HubHTTPError
-from seqhub.server.store import Limits, Store, blobs
+from seqhub.server.store import Limits, Store
 from seqhub.server.types import Account, Repo
 from tests.server.store.conftest import Committer, upload
 
@@ -121,7 +121,3 @@ def test_gc_keeps_used_and_recent_files(store: Store, repo: Repo, alice: Account
     with pytest.raises(HubHTTPError):
         commit(repo, unnamed)
     assert store.maintenance.fsck() == []
-
-
-def test_sync_folder_is_called_on_a_folder(tmp_path: Path) -> None:
-    blobs.sync_folder(tmp_path)
