@@ -40,7 +40,7 @@ LIBRARIES = {  # that a package may import, besides the standard library and low
     "hub": {"huggingface_hub"},
     "server": {
         *{"starlette", "uvicorn", "httptools", "anyio", "itsdangerous", "prometheus_client"},
-        *{"yaml", "lz4", "blake3", "picklescan", "pytest"},
+        *{"yaml", "lz4", "blake3", "picklescan", "pytest", "psutil"},
         *{"numpy", "pyarrow"},  # in the process of the dataset viewer
         *{"jinja2", "markupsafe", "markdown_it", "nh3", "pygments"},
     },

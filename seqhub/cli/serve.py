@@ -47,6 +47,8 @@ def serve_command(
     Unmodified Hugging Face clients can use it, and people a browser. Press Ctrl-C to stop it.
     """
     from seqhub.cli.examples import add_examples
+    from seqhub.server.addresses import urls_for_others
+    from seqhub.server.middleware import is_loopback
     from seqhub.server.serve import serve
     from seqhub.server.settings import Settings
 
@@ -54,6 +56,8 @@ def serve_command(
         typer.echo(f"export HF_ENDPOINT={url}")
         hints = stderr()
         hints.print(f"Open {url} in a browser.")
+        if not is_loopback(host):
+            _print_urls(urls_for_others(settings, int(url.rpartition(":")[2])))
         hints.print(
             f"Set this variable for clients. Pushed repositories are stored in {root}. To create a token for pushing:"
         )
@@ -62,3 +66,16 @@ def serve_command(
 
     settings = Settings(host=host, port=port, allowed_hosts=tuple(allow_host or ()), safetensors_only=safetensors_only)
     serve(root, settings, ready=ready, prepare=add_examples if examples else None, log=access_log)
+
+
+def _print_urls(urls: list[str]) -> None:
+    """Print what other machines need."""
+    hints = stderr()
+    if not urls:
+        hints.print("This machine has no address that other machines can reach.")
+        return
+    hints.print("On other machines:")
+    for url in urls:
+        hints.print(f"  export HF_ENDPOINT={url}", soft_wrap=True)
+    hints.print("They read public repositories without a token. Private repositories and all changes need a token.")
+    hints.print("Tokens are not encrypted on the way; outside a trusted network use a proxy with TLS, see docs/hub.md.")

@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ import pytest
 from seqhub.errors import HubError, InvalidConfigError
 from seqhub.server.serve import Running, Server, running, serve
 from seqhub.server.settings import Settings
+from seqhub.server.store import Store
 
 LIMIT = 20
 
@@ -235,6 +237,43 @@ def command(root: Path, *arguments: str) -> "Iterator[tuple[subprocess.Popen[byt
             yield process, first.strip().removeprefix("export HF_ENDPOINT="), log_file
         finally:
             process.kill()
+
+
+def test_a_public_server_prints_what_other_machines_need(tmp_path: Path) -> None:
+    """Listens on all interfaces of a network namespace of its own, which no other machine reaches."""
+    if not can_unshare():
+        pytest.skip("needs the permission to make a network namespace")
+    with closing(Store(tmp_path / "hub")) as store:
+        store.tokens.create("ada", "test", "write", create_user=True)
+    program = """
+import subprocess, sys
+for line in ("set lo up", "add a0 type veth peer b0", "set a0 up", "set b0 up"):
+    subprocess.run(["ip", "link", *line.split()], check=True)
+subprocess.run("ip address add 10.9.8.7/24 dev a0".split(), check=True)
+from seqhub.cli import main
+sys.argv = ["seqhub", "serve", "--root", sys.argv[1], "--host", "0.0.0.0", "--port", "0", "--allow-host", "lab.example"]
+main()
+"""
+    line = ["unshare", "--net", sys.executable, "-c", program, str(tmp_path / "hub")]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            port = process.stdout.readline().strip().rpartition(":")[2]
+        finally:
+            process.terminate()
+        shown = process.communicate(timeout=LIMIT)[1]
+    others = shown.partition("On other machines:\n")[2].splitlines()
+    assert others[:2] == [f"  export HF_ENDPOINT=http://{host}:{port}" for host in ("lab.example", "10.9.8.7")]
+    assert others[2] == (
+        "They read public repositories without a token. Private repositories and all changes need a token."
+    )
+
+
+def can_unshare() -> bool:
+    installed = all(shutil.which(name) for name in ("unshare", "ip"))
+    return (
+        installed and subprocess.run(["unshare", "--net", "true"], capture_output=True, timeout=LIMIT).returncode == 0
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
