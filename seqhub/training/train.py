@@ -186,7 +186,7 @@ def _train(
     best: dict[str, Tensor] = {}  # weights with the lowest validation loss, for patience
     solved = False
     seed_process(config.seed, rank)
-    if resume and (saved := checkpoints.load(config.output_dir)) is not None:
+    if resume and (saved := _load_checkpoint(config, accelerator)) is not None:
         tensors, metadata = saved
         path = config.output_dir / checkpoints.FILE_NAME
         current = config.as_json() | {"processes": world_size}
@@ -436,6 +436,13 @@ def prepare_folder(folder: Path, resume: bool, accelerator: Accelerator, stack: 
     if reason:
         advice = "" if reason.endswith("another output folder") else "; give another output folder"
         raise OutputExistsError(f"{folder} {reason}{advice}")
+
+
+def _load_checkpoint(config: TrainConfig, accelerator: Accelerator) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Return the checkpoint that the first process finds, in all processes: the folder may be on its machine only."""
+    saved = checkpoints.load(config.output_dir) if accelerator.is_main_process else None
+    found: tuple[dict[str, Tensor], dict[str, Any]] | None = gather_object([saved])[0]
+    return found
 
 
 def _is_resumable(folder: Path) -> bool:
