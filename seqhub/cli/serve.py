@@ -28,6 +28,13 @@ def serve_command(
         list[str] | None,
         typer.Option(help="Host name that clients may use for this machine; may be repeated", show_default=False),
     ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Address of a reverse proxy, which tells the addresses and scheme of clients; may be repeated",
+            show_default=False,
+        ),
+    ] = None,
     safetensors_only: Annotated[
         bool, typer.Option("--safetensors-only", help="Reject files that may contain pickles")
     ] = False,
@@ -64,7 +71,13 @@ def serve_command(
         hints.print(f"  seqhub hub user add NAME --root {root}")
         hints.print(f"  export HF_TOKEN=$(seqhub hub token create NAME --role write --quiet --root {root})")
 
-    settings = Settings(host=host, port=port, allowed_hosts=tuple(allow_host or ()), safetensors_only=safetensors_only)
+    settings = Settings(
+        host=host,
+        port=port,
+        allowed_hosts=tuple(allow_host or ()),
+        trusted_proxies=tuple(trusted_proxy or ()),
+        safetensors_only=safetensors_only,
+    )
     serve(root, settings, ready=ready, prepare=add_examples if examples else None, log=access_log)
 
 

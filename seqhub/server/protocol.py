@@ -7,6 +7,7 @@ closes its side of the connection after the request. The timeout of bodies is in
 
 import asyncio
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -29,10 +30,11 @@ class Connections:
     Args:
         max_total: Maximum number of connections.
         max_per_address: Maximum number of connections of one address.
+        exceptions: Maximum for addresses of proxies, over which many clients connect.
     """
 
-    def __init__(self, max_total: int, max_per_address: int) -> None:
-        self._max_total, self._max_per_address = max_total, max_per_address
+    def __init__(self, max_total: int, max_per_address: int, exceptions: Mapping[str, int] = {}) -> None:
+        self._max_total, self._max_per_address, self._exceptions = max_total, max_per_address, exceptions
         self._count = 0
         self._by_address: dict[str, dict[Connection, None]] = {}
 
@@ -40,7 +42,7 @@ class Connections:
         """Add a connection, and close an idle one if necessary; return False if all are busy."""
         ours = self._by_address.setdefault(address, {})
         is_admitted = True
-        if len(ours) >= self._max_per_address:
+        if len(ours) >= self._exceptions.get(address, self._max_per_address):
             is_admitted = self._close_one(ours)
         elif self._count >= self._max_total:
             fullest = max(self._by_address.values(), key=len)
@@ -76,7 +78,8 @@ class Connection(Protocol):
 
 def limited_protocol(settings: "Settings") -> type[asyncio.Protocol]:
     """Return a protocol class with the limits of `settings`, for uvicorn to instantiate."""
-    connections = Connections(settings.max_connections, settings.max_connections_per_address)
+    proxies = dict.fromkeys(settings.trusted_proxies, settings.max_connections)
+    connections = Connections(settings.max_connections, settings.max_connections_per_address, proxies)
 
     class LimitedProtocol(HttpToolsProtocol):
         def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -178,7 +178,8 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,  # proxies are not trusted to set the client address
+                proxy_headers=bool(settings.trusted_proxies),  # others are not trusted to set the client address
+                forwarded_allow_ips=list(settings.trusted_proxies),
                 timeout_keep_alive=settings.idle_seconds,
                 timeout_graceful_shutdown=settings.stop_seconds,
             )
