@@ -91,4 +91,5 @@ def _print_urls(urls: list[str]) -> None:
     for url in urls:
         hints.print(f"  export HF_ENDPOINT={url}", soft_wrap=True)
     hints.print("They read public repositories without a token. Private repositories and all changes need a token.")
-    hints.print("Tokens are not encrypted on the way; outside a trusted network use a proxy with TLS, see docs/hub.md.")
+    advice = "outside a trusted network use a proxy with TLS, see docs/hub-for-colleagues.md"
+    hints.print(f"Tokens are not encrypted on the way; {advice}.")

@@ -129,7 +129,7 @@ def test_links_of_the_pages_have_the_address_of_the_proxy(proxied: tuple[Running
 
 
 def test_wrong_tokens_are_limited_by_client_and_not_by_proxy(proxied: tuple[Running, str, Path]) -> None:
-    """The proxy replaces the header of a client, so that nobody chooses an address."""
+    """The proxy replaces the header of a client, so that a client cannot choose an address."""
     hub, url, certificate = proxied
     statuses = [
         get(f"{url}/api/whoami-v2", certificate, Authorization="Bearer hf_no", **{"X-Forwarded-For": f"192.0.2.{n}"})[0]

@@ -14,6 +14,7 @@ from seqhub.training.random_state import random_state, restore_random_state
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
 from seqhub.verification.verify import verify
+from tests.helpers.training_processes import finish, launch_two, start
 from tests.training.test_resume import StopError, stop_after
 
 pytestmark = [
@@ -95,3 +96,30 @@ def test_wrapped_models_train_on_the_device(model: str, precision: str, tmp_path
     assert record.environment["device"] == "cuda"
     assert record.conformance is not None
     evaluate(tmp_path / "run", num_examples=200, sibling_examples=0)
+
+
+def test_a_run_is_repeated_exactly(tmp_path: Path) -> None:
+    """With the fixed workspace of cuBLAS that cuDNN's recurrences need to sum in the same order each time."""
+    arguments = ["qrsu/easy", "--max-sequences", "640", "--stop-at", "none", "--quiet", "--output-dir"]
+    for name in ("first", "second"):
+        process = start([*arguments, name], folder=tmp_path, CUBLAS_WORKSPACE_CONFIG=":4096:8")
+        code, _, errors = finish(process)
+        assert code == 0, errors
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("first", "second"))
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
+def test_two_devices_train_the_weights_of_one(launcher: str, tmp_path: Path) -> None:
+    arguments = ["qrsu/easy", "--max-sequences", "640", "--stop-at", "none", "--quiet", "--output-dir"]
+    for folder, process in (
+        ("two", launch_two(launcher, [*arguments, "two"], folder=tmp_path)),
+        ("one", start([*arguments, "one"], folder=tmp_path, CUDA_VISIBLE_DEVICES="0")),
+    ):
+        code, _, errors = finish(process)
+        assert code == 0, errors
+        assert RunRecord.load(tmp_path / folder).environment["device"] == "cuda"
+    two, one = (load_file(tmp_path / name / "model.safetensors") for name in ("two", "one"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-4)

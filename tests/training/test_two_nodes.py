@@ -1,5 +1,6 @@
 """Training on two machines without a shared folder: two network namespaces, each with a folder of its own."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,17 +17,8 @@ pytestmark = [
 ]
 
 ARGUMENTS = ("qrsu/easy", "--cpu", "--output-dir", "run", "--quiet", "--learning-rate", "0.001", "--batch-size", "32")
-CONFIG = """
-compute_environment: LOCAL_MACHINE
-distributed_type: MULTI_GPU  # also without a GPU: with MULTI_CPU, accelerate starts single processes
-num_machines: 2
-num_processes: 2
-main_process_ip: 10.9.8.1
-main_process_port: 29512
-mixed_precision: 'no'
-rdzv_backend: static
-same_network: true
-"""
+PAGE = (Path(__file__).parents[2] / "docs/several-machines.md").read_text(encoding="utf-8")
+CONFIG = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.M | re.S)[0]
 
 
 @pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
