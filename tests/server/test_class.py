@@ -7,11 +7,12 @@ import re
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from huggingface_hub import HfApi
 
+import seqhub
 from seqhub.server.serve import Running, running
 
 ROOT = Path(__file__).parents[2]
@@ -38,13 +39,22 @@ def hand_in(hub: Running, folder: Path, name: str, token: str) -> None:
     variables = hub.environment(folder / "home", token=token)
     language, code = handing_in
     train, evaluate, upload = code.splitlines()
-    seeded = f"{train} --seed {STUDENTS.index(name)}"
-    for number, line in enumerate((seeded, evaluate, upload)):
-        if number == 2 and name == STUDENTS[0]:
-            record = json.loads((folder / "week1/run.json").read_text())
-            record["evaluation"]["test"]["accuracy"] = 1.0 if record["evaluation"]["test"]["accuracy"] < 1 else 0.5
-            (folder / "week1/run.json").write_text(json.dumps(record))
-        play(language, line, folder, **variables)
+    play(language, f"{train} --seed {STUDENTS.index(name)}\n{evaluate}", folder, **variables)
+    if name == STUDENTS[0]:
+        record = json.loads((folder / "week1/run.json").read_text())
+        record["evaluation"]["test"]["accuracy"] = 1.0 if record["evaluation"]["test"]["accuracy"] < 1 else 0.5
+        (folder / "week1/run.json").write_text(json.dumps(record))
+    play(language, upload, folder, **variables)
+
+
+def hand_in_together(hub: Running, folder: Path, tokens: dict[str, str]) -> None:
+    """Do the same for many students with calls of Python, since each command would load the libraries again."""
+    for name, token in tokens.items():
+        run = folder / name
+        seqhub.train(task="qrsu/easy", output_dir=run, seed=STUDENTS.index(name))
+        seqhub.evaluate(run)
+        api = HfApi(endpoint=hub.url, token=token)
+        api.upload_folder(repo_id="class/week1", folder_path=run, create_pr=True)
 
 
 def test_thirty_students_hand_in_and_are_graded(tmp_path: Path) -> None:
@@ -57,9 +67,9 @@ def test_thirty_students_hand_in_and_are_graded(tmp_path: Path) -> None:
     with running(tmp_path / "class-hub") as hub:
         as_teacher = hub.environment(tmp_path / "home", token=teacher)
         play(*assignment, tmp_path, **as_teacher)
-        with ThreadPoolExecutor(2) as pool:
-            for future in [pool.submit(hand_in, hub, tmp_path / name, name, token) for name, token in tokens.items()]:
-                future.result()
+        for name in STUDENTS[:3]:
+            hand_in(hub, tmp_path / name, name, tokens[name])
+        hand_in_together(hub, tmp_path, {name: tokens[name] for name in STUDENTS[3:]})
         shutil.copy(ROOT / "examples/hub/grade.py", tmp_path)
         play(*grading, tmp_path, **as_teacher)
     with (tmp_path / "grades.csv").open() as file:
