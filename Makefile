@@ -54,6 +54,14 @@ pages-suite: $(READY)  ## Test the pages in Chromium, with axe-core and screensh
 	PAGES_SUITE=$(PAGES_SUITE) $(BIN)/python -m pytest tests/server/pages/test_browser.py \
 		tests/server/pages/test_browser_figures.py tests/server/pages/test_browser_hostile.py -rs
 
+SITE := build/site
+
+site: $(READY)  ## Build the documentation site into build/site/html; every warning is an error (needs npm).
+	@mkdir -p $(SITE)
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[docs]'
+	@test -e $(SITE)/package/shim/index.js || (cd $(SITE) && npm pack --silent iframe-worker@1 >/dev/null && tar xf iframe-worker-*.tgz)
+	$(BIN)/python -m docs.site
+
 SANITIZED := build/sanitized/seqhub/native/recurrence.so
 $(SANITIZED): setup.py $(wildcard seqhub/native/src/*)
 	CXXFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" \
@@ -104,4 +112,4 @@ cards: $(READY)  ## Render all cards and pages.
 	$(BIN)/python -m model_cards render
 	$(BIN)/python -m docs.render
 
-.PHONY: help install demo test test-all transformers-suite hub-suite js-suite pages-suite sanitize fuzz wheel format lint bench release cards
+.PHONY: help install demo test test-all transformers-suite hub-suite js-suite pages-suite site sanitize fuzz wheel format lint bench release cards

@@ -1,0 +1,221 @@
+"""Build the documentation site: `python -m docs.site`, as in `make site`.
+
+The pages are the Markdown files of the repository. They are copied, with all files that they link to, to the same paths
+below build/site/source, so that their links stay valid; the reference of Python and of the tasks is generated. Then
+mkdocs builds the site, and every warning is an error. The site works without a server and without a network.
+"""
+
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+import seqhub
+from seqhub.cli.errors import script
+from seqhub.errors import SeqhubError
+from seqhub.models.registry import model_classes
+from seqhub.tasks.registry import get_task, list_tasks
+
+ROOT = Path(__file__).parent.parent
+BUILD = ROOT / "build" / "site"
+SHIM = BUILD / "package" / "shim" / "index.js"  # of the npm package iframe-worker
+LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+
+Navigation = list[Any]
+
+TUTORIALS = {
+    "First steps": "README.md",
+    "Which symbol came first": "docs/tasks/qrsu.md",
+    "Squares, drawn in two directions": "docs/tasks/square.md",
+    "Echo: an output at each step": "docs/tasks/echo.md",
+    "Images, read row by row": "docs/tasks/row_images.md",
+    "Complete a phrase": "docs/tasks/char_completion.md",
+    "Good or bad: sentiment": "docs/tasks/sentiment.md",
+    "Long documents": "docs/tasks/documents.md",
+    "Chirps in a spectrogram": "docs/tasks/chirps.md",
+    "Ramps: a sequence in one vector": "docs/tasks/ramps.md",
+    "Windows of a sequence": "docs/tasks/windows.md",
+    "A grammar with memory": "docs/tasks/embedded_reber.md",
+    "From one sequence to another": "docs/tasks/sequence_to_sequence.md",
+    "Your own architecture": "docs/own_architecture.md",
+    "Your own data": "docs/own_data.md",
+    "Your own cell": "docs/cells.md",
+    "A Hub for a class": "docs/hub-for-a-class.md",
+}
+GUIDES = {
+    "Load and build datasets": "docs/data.md",
+    "Use models": "docs/models.md",
+    "Train": "docs/training.md",
+    "Train on several machines": "docs/several-machines.md",
+    "Train with the Trainer of transformers": "docs/trainer.md",
+    "Compare models on tasks": "docs/bench.md",
+    "Deploy a model": "docs/deploy.md",
+    "Run a Hub": "docs/hub.md",
+    "A Hub for colleagues": "docs/hub-for-colleagues.md",
+    "Add a task": "docs/tasks/adding.md",
+    "Contribute": "CONTRIBUTING.md",
+}
+EXPLANATIONS = {
+    "Concepts: shapes and gradients": "docs/concepts.md",
+    "State tracking and length generalisation": "docs/tasks/state_tracking.md",
+    "Recall": "docs/tasks/recall.md",
+    "The LSTM paper reproduced": "docs/paper.md",
+    "The published comparison": "model_cards/bench/README.md",
+    "Speed": "docs/performance.md",
+    "Security": "SECURITY.md",
+}
+REFERENCE = {
+    "Command line": "docs/cli.md",
+    "Tasks": "docs/tasks/README.md",
+    "Types of other models": "docs/model_types.md",
+    "Released models": "model_cards/README.md",
+    "Routes of the Hub": "docs/hub-compatibility.md",
+    "Tests of the official clients": "docs/hub-suite.md",
+    "Changes": "CHANGELOG.md",
+}
+GROUPS = {  # of the public names
+    "Datasets": "load_dataset get_builder stream DataCollator get_tokenizer get_task list_tasks resolve",
+    "Models": "build_config build_model pretrained predict_label predict_logits predict_proba compile_cell",
+    "Training and evaluation": "train TrainConfig evaluate predict verify export push",
+    "Registration": "register unregister register_auto_classes",
+}
+
+
+def build(output: Annotated[Path, typer.Option(help="Folder of the site")] = BUILD / "html") -> None:
+    """Build the documentation site."""
+    if not SHIM.exists():
+        raise SeqhubError(f"{SHIM} is missing; run `make site`, which fetches it")
+    source = BUILD / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    navigation: Navigation = [
+        {"Tutorials": _entries(TUTORIALS)},
+        {"How-to guides": _entries(GUIDES)},
+        {"Reference": [*_entries(REFERENCE), {"Python": python_pages(source)}, {"Configs": task_pages(source)}]},
+        {"Explanation": _entries(EXPLANATIONS)},
+    ]
+    for path in linked([*TUTORIALS.values(), *GUIDES.values(), *REFERENCE.values(), *EXPLANATIONS.values()]):
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, source / path)
+    configuration = BUILD / "mkdocs.yml"
+    configuration.write_text(yaml.safe_dump(settings(source, navigation), sort_keys=False), encoding="utf-8")
+    line = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--config-file", str(configuration)]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}  # advice of the theme on its successor
+    subprocess.run([*line, "--site-dir", str(output.absolute())], check=True, env=environment)
+    _localise_search(output)
+    typer.echo(output / "index.html")
+
+
+def _localise_search(output: Path) -> None:
+    """Copy the script with which the search works in files, which the theme would load from another site."""
+    shutil.copy(SHIM, output / "assets" / "javascripts" / "iframe-worker.js")
+    for page in output.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        local = f"{'../' * (len(page.relative_to(output).parts) - 1)}assets/javascripts/iframe-worker.js"
+        page.write_text(text.replace("https://unpkg.com/iframe-worker/shim", local), encoding="utf-8")
+
+
+def settings(source: Path, navigation: Navigation) -> dict[str, Any]:
+    """Return the configuration of mkdocs."""
+    handler = {"docstring_style": "google", "show_source": False, "show_root_heading": True, "heading_level": 2}
+    handler |= {"show_root_full_path": False, "members_order": "source", "filters": ["!^_"]}
+    python = {"paths": [str(ROOT)], "options": handler}
+    return {
+        "site_name": "seqhub",
+        "site_description": "Datasets, models and a Hub for sequence memory",
+        "docs_dir": str(source),
+        "use_directory_urls": False,  # so that links work in files, without a server
+        "nav": navigation,
+        "theme": {
+            "name": "material",
+            "font": False,  # fonts of this machine: nothing is loaded from other sites
+            "features": ["navigation.tabs", "navigation.top", "content.code.copy", "search.highlight"],
+            "palette": [
+                {
+                    "media": f"(prefers-color-scheme: {scheme})",
+                    "scheme": name,
+                    "toggle": {"icon": icon, "name": f"Use {other} colours"},
+                }
+                for scheme, name, icon, other in (
+                    ("light", "default", "material/weather-night", "dark"),
+                    ("dark", "slate", "material/weather-sunny", "light"),
+                )
+            ],
+        },
+        "plugins": ["search", "offline", {"mkdocstrings": {"handlers": {"python": python}}}],
+        "markdown_extensions": ["tables", "attr_list", "pymdownx.superfences", {"toc": {"permalink": True}}],
+        "validation": {"links": {"anchors": "warn", "unrecognized_links": "warn"}, "nav": {"omitted_files": "ignore"}},
+    }
+
+
+def linked(pages: list[str]) -> Iterator[str]:
+    """Yield pages and all files to which they link, directly or over other pages, as paths from the root."""
+    waiting, known = list(pages), set(pages)
+    while waiting:
+        path = waiting.pop()
+        yield path
+        if not path.endswith(".md"):
+            continue
+        for target in LINK.findall((ROOT / path).read_text(encoding="utf-8")):
+            found = (ROOT / path).parent / target
+            name = found.resolve().relative_to(ROOT).as_posix() if found.is_file() else ""
+            if name and name not in known:
+                known.add(name)
+                waiting.append(name)
+
+
+def python_pages(source: Path) -> Navigation:
+    """Write the reference of the public names; return its entries."""
+    groups = GROUPS | {"Model classes": " ".join(sorted(model_classes()))}
+    missing = set(seqhub.__all__) - {"__version__"} - {name for names in groups.values() for name in names.split()}
+    if missing:
+        raise SeqhubError(f"in no group of docs/site.py: {', '.join(sorted(missing))}")
+    entries: Navigation = []
+    for title, names in groups.items():
+        path = f"reference/{title.lower().replace(' ', '-')}.md"
+        objects = [getattr(seqhub, name) for name in names.split()]
+        blocks = "\n\n".join(f"::: {each.__module__}.{each.__qualname__}" for each in objects)
+        _write(
+            source / path, f"# {title}\n\nAll names are in `seqhub`, as in `seqhub.{names.split()[0]}`.\n\n{blocks}\n"
+        )
+        entries.append({title: path})
+    return entries
+
+
+def task_pages(source: Path) -> Navigation:
+    """Write a page for each task with its configs and example rows, from the card of its dataset."""
+    entries: Navigation = []
+    for name in list_tasks():
+        card = (ROOT / "dataset_scripts" / "cards" / f"{name}.md").read_text(encoding="utf-8")
+        text = card.partition("\n---\n")[2]
+        task = get_task(name)
+        summary = inspect.getdoc(type(task)) or ""
+        path = f"reference/tasks/{name}.md"
+        _write(source / path, f"{text.strip()}\n\n## Definition\n\n{_as_text(summary)}\n")
+        entries.append({name: path})
+    return entries
+
+
+def _as_text(docstring: str) -> str:
+    """Return the part of a docstring before its sections and doctests."""
+    return re.split(r"^(?:>>>|Args:|Attributes:|Raises:)", docstring, maxsplit=1, flags=re.MULTILINE)[0].strip()
+
+
+def _entries(pages: dict[str, str]) -> Navigation:
+    return [{title: path} for title, path in pages.items()]
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    script(build)
