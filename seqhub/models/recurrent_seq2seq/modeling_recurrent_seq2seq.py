@@ -180,12 +180,15 @@ class RecurrentSeq2SeqModel(RecurrentSeq2SeqPreTrainedModel):
         self.post_init()  # type: ignore[no-untyped-call]
 
     def get_input_embeddings(self) -> nn.Module:
-        """Return the embedding of target ids; the source may have none."""
-        return self.embed_tokens
+        """Return the embedding of source ids if there is one, as for `inputs_embeds`, else that of target ids."""
+        return self.encoder.embed_tokens if self.config.inputs == "embedding" else self.embed_tokens
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the embedding of target ids."""
-        self.embed_tokens = value  # type: ignore[assignment]
+        """Replace the module that `get_input_embeddings` returns."""
+        if self.config.inputs == "embedding":
+            self.encoder.embed_tokens = value  # type: ignore[assignment]
+        else:
+            self.embed_tokens = value  # type: ignore[assignment]
 
     @can_return_tuple
     def forward(
