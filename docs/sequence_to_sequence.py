@@ -4,16 +4,24 @@ The runs are sweeps with the shipped recipe and seeds 0 to 4, one after another;
 finished seed. The recipe was chosen on other seeds, from 100 on.
 """
 
+import json
+import sys
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
+from statistics import mean, median
 from typing import Any
 
 import torch
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
 
+from seqhub.cli.errors import script
 from seqhub.data.loader import loader_of
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.load import load_model
-from seqhub.plots.style import BLUE, GREEN, VERMILION
+from seqhub.io import write_atomically
+from seqhub.plots.style import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
 from seqhub.records import RunRecord, environment
 from seqhub.sweeps.sweep import sweep
 from seqhub.tasks.schema import NO_LABEL
@@ -197,10 +205,11 @@ def draw_lengths(numbers: Mapping[str, Any], path: Path) -> None:
             middle = [mean(line[n] for line in lines) for n in lengths]
             axes.plot(lengths, middle, color=color, linewidth=2, marker="o", markersize=3, label=attention)
         axes.axvline(longest + 0.5, color=GREY, linewidth=1, linestyle="dashed")
-        axes.annotate(
+        if task == COMPARED[0]:
+            axes.annotate(
             "longer than in training", (longest + 0.5, 1.03), xytext=(4, 0), textcoords="offset points", color=GREY,
             fontsize=SMALL, va="bottom", annotation_clip=False,
-        ) if task == COMPARED[0] else None  # fmt: skip
+            )  # fmt: skip
         axes.set_title(task, fontsize=LABEL, loc="left", pad=18)
         axes.set_xlabel(f"{unit} of the source", fontsize=LABEL)
         axes.yaxis.set_major_formatter(PercentFormatter(1))
