@@ -118,6 +118,9 @@ class Attention(nn.Module):
     def _additive_scores(self, states: Tensor, keys: Tensor) -> Tensor:
         """Return the scores (B, S, T), for few target steps at once because of their memory."""
         query, keys = self.query(states).unsqueeze(2), keys.unsqueeze(1)
+        if torch.compiler.is_compiling():  # the number of parts would depend on the sizes
+            scores: Tensor = self.score(torch.tanh(query + keys)).squeeze(-1)
+            return scores
         count = max(1, _SCORES_AT_ONCE // max(1, keys.numel()))
         parts = [self.score(torch.tanh(part + keys)).squeeze(-1) for part in query.split(count, dim=1)]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
