@@ -177,6 +177,20 @@ def forcing_table(numbers: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def length_table(numbers: Mapping[str, Any]) -> str:
+    """Return the table of exact match by the number of words of a sentence, as means over the seeds."""
+    lengths = (2, 4, 5, 6, 7, 8, 9, 10, 11, 12)
+    lines = [
+        "| attention | " + " | ".join(f"{length} words" for length in lengths) + " |",
+        "| --- |" + " ---: |" * len(lengths),
+    ]
+    for attention in ATTENTIONS:
+        found = [exact_by_length(each["tested"]) for each in numbers["runs"][f"{COMPARED[0]} {attention}"]]
+        shares = (f"{mean(line[length] for line in found):.1%}" for length in lengths)
+        lines.append(f"| {attention} | " + " | ".join(shares) + " |")
+    return "\n".join(lines)
+
+
 def _share(counts: list[list[int]]) -> float:
     return sum(right for right, _ in counts) / sum(total for _, total in counts)
 
