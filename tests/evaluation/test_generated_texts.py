@@ -50,7 +50,9 @@ def test_predictions_are_those_of_generate(dates: Path) -> None:
         ("", "no text in column 'text' in line 2 of"),
     ],
 )
-def test_a_text_that_cannot_be_read_is_an_error_of_one_line(row: str, message: str, dates: Path, tmp_path: Path) -> None:
+def test_a_text_that_cannot_be_read_is_an_error_of_one_line(
+    row: str, message: str, dates: Path, tmp_path: Path
+) -> None:
     file = write_csv(tmp_path / "rows.csv", ("text", "number"), [(row, 1)])
     ended = call("predict", dates, file)
     assert ended.code == 2
