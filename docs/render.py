@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.timing import number
 from docs import model_types
+from docs import sequence_to_sequence as sequence_page
 from docs import speed as speed_page
 from seqhub.cli.errors import script
 from seqhub.models.pretrained import list_pretrained, pretrained
@@ -44,6 +45,7 @@ def rendered() -> dict[str, str]:
         "docs/tasks/README.md": _fill(_page("docs/tasks/README.md"), "released", released()),
         "docs/tasks/qrsu.md": _fill(_page("docs/tasks/qrsu.md"), "seeds", qrsu_seeds()),
         "docs/tasks/row_images.md": _fill(_page("docs/tasks/row_images.md"), "seeds", digit_seeds()),
+        "docs/tasks/sequence_to_sequence.md": sequence_to_sequence(),
         "docs/tasks/square.md": _fill(_page("docs/tasks/square.md"), "seeds", square_seeds()),
     }
 
@@ -100,6 +102,8 @@ def released() -> str:
             right = f"MSE {test['mse']:.1e}, {test['accuracy']:.1%} within {test['tolerance']:.3g}"
         elif "steps" in test:
             right = f"{test['accuracy']:.2%} of steps right"
+        elif "token_accuracy" in test:
+            right = f"{test['accuracy']:.2%} exact match"
         lines.append(
             f"| `{ref}` | [`{record.model}`](../../{folders[ref].relative_to(ROOT)}/README.md) "
             f"| {record.num_parameters:,} | {record.sequences_seen:,} | {right} | {test['examples']:,} |"
@@ -156,6 +160,14 @@ def qrsu_seeds() -> str:
             f"with seqhub and {_span(first['each_of_theirs'])} with the plain program."
         )
     return "\n".join(lines)
+
+
+def sequence_to_sequence() -> str:
+    """Return the page of the tasks with sequences as targets, with its tables."""
+    numbers = json.loads(sequence_page.NUMBERS.read_text(encoding="utf-8"))
+    page = _fill(_page("docs/tasks/sequence_to_sequence.md"), "seeds", sequence_page.result_table(numbers))
+    page = _fill(page, "lengths", sequence_page.length_table(numbers))
+    return _fill(page, "forcing", sequence_page.forcing_table(numbers))
 
 
 def _span(values: list[float | None]) -> str:

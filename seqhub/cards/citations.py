@@ -43,6 +43,27 @@ _IDENTITY = """@misc{le2015simple,
   year   = {2015}
 }"""
 
+_SEQUENCE_TO_SEQUENCE = """@inproceedings{sutskever2014sequence,
+  author    = {Sutskever, Ilya and Vinyals, Oriol and Le, Quoc V.},
+  title     = {Sequence to Sequence Learning with Neural Networks},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume    = {27},
+  year      = {2014}
+}"""
+_ADDITIVE = """@inproceedings{bahdanau2015neural,
+  author    = {Bahdanau, Dzmitry and Cho, Kyunghyun and Bengio, Yoshua},
+  title     = {Neural Machine Translation by Jointly Learning to Align and Translate},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2015}
+}"""
+_MULTIPLICATIVE = """@inproceedings{luong2015effective,
+  author    = {Luong, Minh-Thang and Pham, Hieu and Manning, Christopher D.},
+  title     = {Effective Approaches to Attention-based Neural Machine Translation},
+  booktitle = {Proceedings of EMNLP},
+  pages     = {1412--1421},
+  year      = {2015}
+}"""
+
 # model preset or initialisation -> what to cite
 _METHODS = {
     "lstm": (LONG_SHORT_TERM_MEMORY, _FORGET_GATE),
@@ -55,6 +76,12 @@ _METHODS = {
 }
 for _cell in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
     _METHODS |= {f"cnn_{_cell}": _METHODS[_cell], f"{_cell}_autoencoder": _METHODS[_cell]}
+for _cell in ("lstm", "gru"):
+    _METHODS |= {
+        f"{_cell}_seq2seq": (*_METHODS[_cell], _SEQUENCE_TO_SEQUENCE),
+        f"{_cell}_seq2seq_additive": (*_METHODS[_cell], _ADDITIVE),
+        f"{_cell}_seq2seq_multiplicative": (*_METHODS[_cell], _MULTIPLICATIVE),
+    }
 
 
 def bibliography(source: str, *methods: str) -> str:

@@ -24,6 +24,7 @@ _CAPTIONS = {
     "states": "Hidden and cell state over one test sequence, with the class probabilities after each step",
     "confusion": "How often each class was predicted on the test rows, as shares of each target",
     "lengths": "Test accuracy with its 95 % interval against sequence length",
+    "alignment": "Attention of each generated symbol to the steps of a test sequence",
 }
 _INITIALIZATIONS = {
     "forget_bias": "a raised forget bias",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seqhub.data.source import DataSource
+    from seqhub.tasks.schema import TaskSchema
 
 _MOST_NAMED = 8  # classes or columns
 
@@ -16,7 +17,7 @@ def summary_rows(source: "DataSource") -> list[tuple[str, str]]:
     reading, found, statistics = rows.reading, rows.found, source.statistics
     lines = [("kind", source.task.config_name), ("inputs", _inputs(reading, source))]
     if "target" in reading:
-        lines.append(("target", _target(reading, statistics)))
+        lines.append(("target", _target(reading, statistics, schema)))
     sizes = [f"{size:,} for {name}" for name, size in source.sizes.items()]
     lines.append(("rows", ", ".join(sizes)))
     shortest, longest = statistics["length"]
@@ -47,8 +48,10 @@ def _inputs(reading: Any, source: "DataSource") -> str:
     return f"{shown}, {source.schema.num_features:,} values a step, scaled by {scale[features['scale']]}"
 
 
-def _target(reading: Any, statistics: Any) -> str:
+def _target(reading: Any, statistics: Any, schema: "TaskSchema") -> str:
     name = repr(reading["target"])
+    if schema.target == "sequence":
+        return f"{name}, texts of up to {schema.max_target:,} {reading['tokens']}, to be generated"
     if "classes" not in statistics:
         return f"{name}, a number: mean {reading['target_mean']:.4g}, deviation {reading['target_deviation']:.4g}"
     classes, total = statistics["classes"], max(1, sum(statistics["classes"].values()))

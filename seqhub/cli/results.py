@@ -157,8 +157,10 @@ def draw(folder: Path, text: str | None = None, *, trust_remote_code: bool = Fal
     """
     from seqhub.evaluation.introspect import load_tracer
     from seqhub.plots.accuracy_by_length import levels, plot_lengths
+    from seqhub.plots.alignment import plot_alignment
     from seqhub.plots.confusion import plot_confusion
     from seqhub.plots.curves import plot_curves
+    from seqhub.plots.exact_match_by_length import counts_by_length, plot_exact_match
     from seqhub.plots.states import plot_states
     from seqhub.plots.tasks import draw_task_figures
     from seqhub.records import RunRecord
@@ -198,7 +200,15 @@ def draw(folder: Path, text: str | None = None, *, trust_remote_code: bool = Fal
             chance=task.chance(config),
             loss_unit=schema.loss_unit,
         )
-    if levels(record):
+    if trace.attention is not None:
+        written.append(figures / "alignment.png")
+        vocabulary = schema.vocabulary
+        source = trace.inputs if vocabulary is None else vocabulary.split(trace.inputs)
+        plot_alignment(source, trace.generated, trace.attention, written[-1], title=title)
+    if len(counts_by_length(record)) > 1:
+        written.append(figures / "lengths.png")
+        plot_exact_match(record, written[-1])
+    elif levels(record):
         written.append(figures / "lengths.png")
         plot_lengths(record, written[-1])
     tested: Any = record.evaluation.get("test", {})

@@ -47,7 +47,7 @@ _MOST_CLASSES = 30  # in the table of classes
 _FILE = "A file of your own rows"  # panel of the help
 
 FILE_OPTIONS: dict[str, tuple[Any, str]] = {  # name -> type and help, see `data.file_kinds.FileOptions`
-    "kind": (str, "Kind of rows: text or series, and -class, -number, -step-class or -next-symbol, as in text-class"),
+    "kind": (str, "Kind of rows: text or series, -class, -number, -step-class, -next-symbol or -sequence: text-class"),
     "inputs": (list[str], "Column of texts or series; repeated for the channels or the steps of a series"),
     "target": (str, "Column of the labels or numbers to be predicted"),
     "tokens": (str, "Symbols of a text: characters or words"),

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from seqhub.data.labels import MAX_CLASSES
 from seqhub.data.table_reader import UserTable, read_table
 from seqhub.data.tabular import SPLIT_COLUMN
+from seqhub.data.target_texts import are_sentences
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.models.tokenizer import split_words
 from seqhub.tasks.ref import FILE, TaskRef
@@ -26,11 +27,19 @@ Missing = Literal["refuse", "mask", "last", "mean", "zero"]
 Scale = Literal["standard", "robust", "none"]
 ColumnKind = Literal["number", "text", "numbers", "words", "steps", "empty", "other"]
 
-_TARGET_NAMES = ("label", "labels", "target", "class", "category", "y", "sentiment", "stars", "rating", "tags")
-_INPUT_NAMES = ("text", "input_values", "sentence", "review", "tokens", "words", "sequence", "series", "values", "x")
+_TEXT_TARGETS = ("translation", "caption", "captions", "target_text")  # names of columns of texts to be generated
+_TARGET_NAMES = (
+    *("label", "labels", "target", "class", "category", "y", "sentiment", "stars", "rating", "tags"), *_TEXT_TARGETS
+)  # fmt: skip
+_CLASS_TARGETS = {*_TARGET_NAMES} - {"target", "y", *_TEXT_TARGETS}  # texts in these columns are classes
+_INPUT_NAMES = (
+    *("text", "input_values", "sentence", "review", "tokens", "words", "sequence", "series", "values", "x"),
+    *("source", "image", "file_name"),
+)
 _INDEX_NAMES = ("", "id", "index", "idx", "unnamed: 0", "row")
 _MAX_INTEGER_CLASSES = 20  # more different integers are numbers, not classes
 _WORDS_OF_A_TEXT = 3  # mean number of words from which on texts are divided into words
+_WORDS_OF_A_CAPTION = 1.5  # the same for the texts that a series or an image is to be described by
 _SAMPLE = 1_000  # rows
 
 
@@ -139,7 +148,8 @@ def choose_columns(table: UserTable, options: FileOptions, kind: str | None = No
     the only one that is left after the inputs. The inputs are the column with a name such as `text`, else the only one
     of lists, else all of lists of numbers (channels), else the texts with the most characters, else all numbers
     (steps). Texts without a target are to be continued. A target is a number if it is not an integer or has more than
-    20 values.
+    20 values, and a text to be generated if it has a name such as `translation`, or more than 100 different texts
+    and no name such as `label`.
 
     Raises:
         InvalidInputError: The columns do not determine a choice, or do not fit the kind.
@@ -172,10 +182,16 @@ def choose_columns(table: UserTable, options: FileOptions, kind: str | None = No
     if texts and len(inputs) > 1:
         raise InvalidInputError(f"inputs {', '.join(inputs)} of {table.file}: must be one column of texts")
     tokens = options.tokens
-    if texts and tokens is None:
-        tokens = "words" if kinds[inputs[0]] == "words" else _tokens(table, inputs[0], target)
     chosen = kind or f"{'text' if texts else 'series'}-{_target_kind(table, target, kinds)}"
-    return chosen, replace(options, inputs=tuple(inputs), target=target, tokens=tokens if texts else None)
+    writes = chosen.endswith("-sequence")
+    if writes and tokens is None and target is not None:
+        columns = [name for name in (*inputs, target) if kinds[name] in ("text", "number")] if texts else [target]
+        listed = "words" in (kinds[inputs[0]], kinds[target])
+        least = _WORDS_OF_A_TEXT if texts else _WORDS_OF_A_CAPTION
+        tokens = "words" if listed or are_sentences(table, columns, least, _SAMPLE) else "characters"
+    elif texts and tokens is None:
+        tokens = "words" if kinds[inputs[0]] == "words" else _tokens(table, inputs[0], target)
+    return chosen, replace(options, inputs=tuple(inputs), target=target, tokens=tokens if texts or writes else None)
 
 
 def column_kind(column: pa.ChunkedArray) -> ColumnKind:
@@ -263,7 +279,11 @@ def _target_kind(table: UserTable, target: str | None, kinds: Mapping[str, Colum
         return "step-class"
     if kinds[target] == "steps":
         raise InvalidInputError(f"column {target!r} of {table.file} has lists of lists; need labels or numbers")
-    if kinds[target] == "text" or pa.types.is_boolean(table.columns.column(target).type):
+    if kinds[target] == "text":
+        name = target.strip().lower()
+        many = name not in _CLASS_TARGETS and pc.count_distinct(table.texts(target)).as_py() > MAX_CLASSES
+        return "sequence" if many or name in _TEXT_TARGETS else "class"
+    if pa.types.is_boolean(table.columns.column(target).type):
         return "class"
     column = table.column(target)
     few = pc.count_distinct(column).as_py() <= _MAX_INTEGER_CLASSES

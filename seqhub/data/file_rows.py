@@ -8,7 +8,7 @@ mean.
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,9 +23,9 @@ from seqhub.data.assignment import assign
 from seqhub.data.file_kinds import FileOptions, choose_columns, column_kind
 from seqhub.data.table_reader import UserTable, read_table
 from seqhub.data.tabular import SPLIT_COLUMN, parse_split
+from seqhub.data.target_texts import read_symbols, read_target_symbols, target_labels
 from seqhub.errors import InvalidInputError
 from seqhub.models.feature_extraction_series import SeriesFeatureExtractor
-from seqhub.models.tokenizer import split_words
 from seqhub.tasks._file import NUMBER_TOLERANCE, FileConfig
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.schema import CUSTOM, NO_LABEL, Batch, TaskSchema
@@ -89,11 +89,17 @@ def read_rows(file: Path, task: TaskRef, given: Mapping[str, Any]) -> FileRows:
     elif config.target == "step_class":
         _require_every_class(places, targets, table)
     training = places == 0
+    written: list[list[str]] = []  # symbols of the target texts
+    if config.target == "sequence":
+        assert options.target is not None
+        written = read_target_symbols(table, options.target, options.tokens)
     reading: dict[str, Any] = {
         "inputs": list(options.inputs),
         **({"target": options.target} if options.target else {}),
         **({"max_length": options.max_length} if options.max_length else {}),
     }
+    if written:
+        reading["max_target"] = max(map(len, written))
     number = _standardised(targets, training) if config.target == "number" else None
     if number is not None:
         reading["target_mean"], reading["target_deviation"] = number.mean, number.deviation
@@ -103,12 +109,15 @@ def read_rows(file: Path, task: TaskRef, given: Mapping[str, Any]) -> FileRows:
         found["truncated"] = truncated
     if config.texts:
         spaces = column_kind(table.column(options.inputs[0])) == "words"
-        vocabulary = _vocabulary(texts, training, options, spaces, table)
+        used = [*zip(texts.symbols, training, strict=True), *zip(written, training, strict=False)]
+        vocabulary = _vocabulary(used, options, spaces, table)
         reading["tokens"] = "listed words" if spaces else options.tokens
         inputs: NDArray[Any] = _ids(texts, lengths, vocabulary, table)
         step_shape: tuple[int, ...] = ()
     else:
         vocabulary = None
+        if written:
+            reading["tokens"] = options.tokens
         extractor = fit_extractor(series, training, options)
         missing = np.isnan(series.values)
         if missing.any():
@@ -118,18 +127,26 @@ def read_rows(file: Path, task: TaskRef, given: Mapping[str, Any]) -> FileRows:
         }
         step_shape = (extractor.num_features,)
         inputs = _padded(prepare_series(extractor, series, table, options), lengths, table)
+    target_vocabulary = vocabulary if written else None
+    if written and vocabulary is None:
+        spaces = column_kind(table.column(options.target or "")) == "words"
+        target_vocabulary = _vocabulary(list(zip(written, training, strict=True)), options, spaces, table)
     schema = TaskSchema(
         vocabulary=vocabulary,
         step_shape=step_shape,
         target=config.target,
         labels=targets.names,
         tolerance=NUMBER_TOLERANCE if config.target == "number" else 0.0,
+        target_vocabulary=target_vocabulary,
+        max_target=reading.get("max_target", 0),
     )
     numbers = targets.values if number is None else number.values
     if config.target == "step_class":
         padded = np.full((len(lengths), int(lengths.max())), NO_LABEL, np.int64)
         padded[np.arange(padded.shape[1]) < lengths[:, None]] = numbers
         numbers = padded
+    elif target_vocabulary is not None:
+        numbers = target_labels(written, target_vocabulary)
     whole = Batch(inputs, lengths, numbers)
     splits = {name: whole[np.flatnonzero(places == place)] for place, name in enumerate(SPLITS)}
     return FileRows(schema, splits, reading, found)
@@ -148,24 +165,9 @@ def read_texts(table: UserTable, options: FileOptions, *, divide: bool = False) 
         InvalidInputError: An empty text, or one that is too long; the message has the position.
     """
     (name,) = options.inputs
-    kind, column = column_kind(table.column(name)), table.texts(name)
-    if kind not in ("text", "words", "number"):
+    if column_kind(table.column(name)) not in ("text", "words", "number"):
         raise InvalidInputError(f"column {name!r} of {table.file} has series; need texts")
-    if kind == "words":
-        found = [None if words is None else list(words) for words in table.column(name).to_pylist()]
-        for row, words in enumerate(found):
-            wrong = next((word for word in words or () if word is None or word.split() != [word]), "")
-            if wrong != "":
-                raise InvalidInputError(f"word {wrong!r} in {table.where(row)}; need words without white space")
-    else:
-        texts = ["" if text is None else str(text).strip() for text in column.to_pylist()]
-        for row, text in enumerate(texts):
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                wrong = text[error.start]
-                raise InvalidInputError(f"character {wrong!r} in {table.where(row)}; need a text in UTF-8") from None
-        found = list(split_words(texts)) if options.tokens == "words" else [list(text) for text in texts]
+    found = read_symbols(table, name, options.tokens)
     longest = options.max_length or (_PIECE if divide else None)
     symbols: list[list[str]] = []
     rows: list[int] = []
@@ -388,6 +390,8 @@ def _targets(
         return Targets(np.empty((len(rows), 0), np.int64))
     if options.target is None:
         raise InvalidInputError(f"no target for {table.file}; give --target COLUMN")
+    if config.target == "sequence":  # see `target_texts`
+        return Targets(np.empty((len(rows), 0), np.int64))
     if config.target == "number":
         return Targets(_target_numbers(table, options.target))
     if config.target == "step_class":
@@ -522,13 +526,12 @@ def _repeated(contents: Sequence[bytes], places: NDArray[np.int64]) -> dict[str,
 
 
 def _vocabulary(
-    texts: Texts, training: NDArray[np.bool_], options: FileOptions, spaces: bool, table: UserTable
+    texts: Iterable[tuple[Sequence[str], Any]], options: FileOptions, spaces: bool, table: UserTable
 ) -> Vocabulary:
+    """Return the vocabulary of texts, each with whether it is of a training row."""
     words = options.tokens == "words"
     unknown = OTHER_WORD if words else OTHER_CHARACTER
-    counts = Counter(
-        symbol for symbols, used in zip(texts.symbols, training, strict=True) if used for symbol in symbols
-    )
+    counts = Counter(symbol for symbols, used in texts if used for symbol in symbols)
     counts.pop(unknown, None)
     least = options.min_count or (2 if words else 1)
     kept = [symbol for symbol, count in sorted(counts.items(), key=lambda each: (-each[1], each[0])) if count >= least]

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from seqhub.data import labels
 from seqhub.data.assignment import assign
 from seqhub.data.file_rows import read_rows
+from seqhub.data.image_columns import table_of
 from seqhub.data.table_reader import forget_table
 from seqhub.data.tabular import read_text, text_rows
 from seqhub.data.vectors import read_vectors
@@ -109,9 +110,9 @@ def _read_vectors(file: Path, task: TaskRef, options: Mapping[str, Any]) -> File
 
 def _read_table(file: Path, task: TaskRef, options: Mapping[str, Any]) -> FileRows:
     try:
-        status = file.stat()
+        status = table_of(file).stat()
         size, changed = status.st_size, status.st_mtime_ns
-    except OSError:  # `read_rows` raises the error
+    except (OSError, InvalidInputError):  # `read_rows` raises the error
         size, changed = 0, 0
     return _rows_once(file, task, json.dumps(dict(options), sort_keys=True), size, changed)
 

@@ -6,6 +6,8 @@
     series statistics     ridge regression on mean, deviation, least, largest, first and last value of each channel
     each step alone       the most frequent class of each symbol, or ridge regression on the values of one step
     previous symbol       the most frequent symbol after each symbol
+    frequent target       the most frequent target text of the training rows
+    copy of the text      the text itself as its target
 
 Ridge regressions of classes are on their indicators; the largest prediction is the class.
 """
@@ -36,6 +38,8 @@ def simple_baselines(source: DataSource) -> dict[str, dict[str, float]]:
         found = _of_numbers(schema, train, parts)
     elif schema.target == "step_class":
         found = _of_steps(schema, train, parts)
+    elif schema.target == "sequence":
+        found = _of_sequences(schema, train, parts)
     else:
         found = _of_next_symbols(schema, train, parts)
     return {
@@ -152,6 +156,28 @@ def _of_next_symbols(schema: TaskSchema, train: Batch, parts: dict[str, Batch]) 
         found["majority"][name] = (after == most).mean()
         found["previous symbol"][name] = (best[before] == after).mean()
     return found
+
+
+def _of_sequences(schema: TaskSchema, train: Batch, parts: dict[str, Batch]) -> Measured:
+    """Return shares of exact matches; without a text in the row, only of the most frequent target."""
+    different, counts = np.unique(train.labels, axis=0, return_counts=True)
+    most = different[counts.argmax()]
+    found: Measured = {
+        "frequent target": {name: (part.labels == most).all(axis=1).mean() for name, part in parts.items()}
+    }
+    if schema.vocabulary is not None:
+        found["copy of the text"] = {name: _equal(part).mean() for name, part in parts.items()}
+    return found
+
+
+def _equal(part: Batch) -> NDArray[np.bool_]:
+    """Return whether each text equals its target, (N,)."""
+    width = max(part.inputs.shape[1], part.labels.shape[1])
+    texts, targets = np.zeros((len(part), width), np.int64), np.zeros((len(part), width), np.int64)
+    texts[:, : part.inputs.shape[1]] = part.inputs
+    targets[:, : part.labels.shape[1]] = np.where(part.labels == NO_LABEL, 0, part.labels)
+    equal: NDArray[np.bool_] = (texts == targets).all(axis=1)
+    return equal
 
 
 def _pairs(part: Batch) -> tuple[NDArray[Any], NDArray[Any]]:

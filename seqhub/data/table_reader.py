@@ -5,6 +5,7 @@
     .parquet, .arrow, .feather   columns
     .npz                         arrays with one entry for each row; a dictionary of names and arrays
     .txt, or any other suffix    one text in each line
+    folder                       images with a table metadata.csv, .jsonl or .parquet, see `image_columns`
 
 Files with the suffix .gz, .bz2, .xz or .zst are decompressed. Parquet, Arrow, .npz and compressed files are also
 detected by their first bytes, with any suffix.
@@ -36,6 +37,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from seqhub.data.image_columns import decode_columns, image_columns, table_of
 from seqhub.errors import InvalidInputError
 
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # in any case, in columns of numbers
@@ -72,11 +74,13 @@ class UserTable:
         file: The file, for error messages.
         columns: Columns as in the file; texts are not interpreted, see `column`.
         lines: Line of each row in the file, counted from 1; None for formats without lines.
+        images: Names of the columns that have lists of the pixel columns of images.
     """
 
     file: Path
     columns: pa.Table
     lines: NDArray[np.int64] | None = None
+    images: tuple[str, ...] = ()
 
     def where(self, row: int) -> str:
         """Return the position of a row for messages."""
@@ -95,13 +99,14 @@ def read_table(file: Path, separator: str | None = None) -> UserTable:
     """Return the table of a file, see the top of this module.
 
     Args:
-        file: The file.
+        file: The file, or a folder of images with a table, see `image_columns`.
         separator: Separator of the values in a line of a .csv or .tsv file; None for a comma or a tab.
 
     Raises:
         InvalidInputError: The file is missing, empty, too large, changes while it is read, or cannot be read in its
             format. The message has file and position.
     """
+    file = table_of(file)
     with _readable(file):
         status = file.stat()
         table = _read_once(file, separator, status.st_size, status.st_mtime_ns)
@@ -116,6 +121,7 @@ def iterate_tables(file: Path, separator: str | None = None, rows: int = _ROWS_A
     Parts have up to `rows` rows. An .npz file and a .json file with one list are read at once. Errors are those of
     `read_table`, except that a file without rows is allowed.
     """
+    file = table_of(file)
     with _readable(file):
         yield from _parts(file, separator, rows, 1 << 63)
 
@@ -149,7 +155,7 @@ def forget_table() -> None:
 def _read(file: Path, separator: str | None) -> UserTable:
     parts = list(_parts(file, separator, None, _MAX_BYTES))
     lines = None if parts[0].lines is None else np.concatenate([part.lines for part in parts])
-    return UserTable(file, pa.concat_tables([part.columns for part in parts]), lines)
+    return UserTable(file, pa.concat_tables([part.columns for part in parts]), lines, parts[0].images)
 
 
 def _parts(file: Path, separator: str | None, rows: int | None, most: int) -> Iterator[UserTable]:
@@ -164,6 +170,9 @@ def _parts(file: Path, separator: str | None, rows: int | None, most: int) -> It
             raise InvalidInputError(
                 f"column {repeated!r} occurs {names.count(repeated)} times in {file}; need other names"
             )
+        images = image_columns(part.columns)
+        if images:
+            part = UserTable(file, decode_columns(part.columns, images, file, part.lines), part.lines, tuple(images))
         yield part
 
 

@@ -64,8 +64,9 @@ def export(
     """Export a model to a file that runs without seqhub.
 
     The inputs are `input_ids` (batch, time), int64, or `input_values` (batch, time, ...), float32, and
-    `attention_mask` (batch, time), int64, 0 at padded steps; the output is `logits`. Batch and time are dynamic. Before
-    the file is written, its logits are compared with those of the model on padded batches of several shapes.
+    `attention_mask` (batch, time), int64, 0 at padded steps; for an encoder-decoder also `decoder_input_ids` (batch,
+    target), int64, the start and the ids so far. The output is `logits`. Batch, time and target are dynamic. Before the
+    file is written, its logits are compared with those of the model on padded batches of several shapes.
 
     Args:
         run: Folder of a finished run, or repository, as `namespace/name`.
@@ -99,8 +100,10 @@ def export(
         raise InvalidInputError(f"{folder} is a dataset; must be a model")
 
     model = load_model(folder, trust_remote_code=trust_remote_code).float()
-    if model.config.is_encoder_decoder:
-        raise InvalidInputError(f"{run}: {model.config.model_type} has a decoder; must be a model without one")
+    if getattr(model.config, "input_feeding", False):
+        raise InvalidInputError(
+            f"{run}: the decoder has input_feeding=True, so its steps are not one recurrence; must be False"
+        )
     with _quiet_exporters():
         content, predict = (_to_onnx if format == "onnx" else _to_torch)(model)
         batches = list(_batches(model))
@@ -188,13 +191,16 @@ def _to_torch(model: "PreTrainedModel") -> tuple[bytes, Predictor]:
 def _metadata(model: "PreTrainedModel") -> dict[str, str]:
     """Return metadata for programs that use the file, as text."""
     config = model.config
-    labels = {} if type(model).__name__.endswith("CausalLM") else {"id2label": json.dumps(config.id2label)}
+    writes = type(model).__name__.endswith("CausalLM") or config.is_encoder_decoder
+    labels = {} if writes else {"id2label": json.dumps(config.id2label)}
     known = {
         "model_type": config.model_type,
         "architecture": type(model).__name__,
         "problem_type": config.problem_type,
         "pad_token_id": getattr(config, "pad_token_id", None),
     }
+    if config.is_encoder_decoder:
+        known |= {name: getattr(config, name) for name in ("decoder_start_token_id", "eos_token_id")}
     return labels | {name: str(value) for name, value in known.items() if value is not None}
 
 
@@ -206,7 +212,9 @@ def _example(model: "PreTrainedModel") -> Batch:
 
 def _dynamic_shapes(example: Batch) -> dict[str, Any]:
     sizes = {0: Dim("batch"), 1: Dim("time")}
-    return dict.fromkeys(example, sizes)
+    return dict.fromkeys(example, sizes) | (
+        {"decoder_input_ids": {0: sizes[0], 1: Dim("target")}} if "decoder_input_ids" in example else {}
+    )
 
 
 def _lengths(model: "PreTrainedModel") -> tuple[int, int]:
@@ -238,12 +246,22 @@ def _batch(model: "PreTrainedModel", lengths: list[int], width: int, side: str, 
     if model.main_input_name == "input_values":
         shape = getattr(model.config, "step_shape", None) or [model.config.num_features]
         values = torch.randn(len(lengths), width, *shape, generator=random)
-        return {"input_values": values, "attention_mask": mask}
+        return {"input_values": values, "attention_mask": mask, **_target(model, len(lengths), seed)}
     ids = torch.randint(model.config.vocab_size, mask.shape, generator=random)
     pad = model.config.pad_token_id
     if pad is not None:
         ids = torch.where(ids == pad, (pad + 1) % model.config.vocab_size, ids).masked_fill(mask == 0, pad)
-    return {"input_ids": ids, "attention_mask": mask}
+    return {"input_ids": ids, "attention_mask": mask, **_target(model, len(lengths), seed)}
+
+
+def _target(model: "PreTrainedModel", rows: int, seed: int) -> Batch:
+    """Return random ids for the decoder of an encoder-decoder, with the start first; empty for other models."""
+    if not model.config.is_encoder_decoder:
+        return {}
+    random = torch.Generator().manual_seed(seed)
+    ids = torch.randint(model.config.decoder_vocab_size, (rows, 3 + seed), generator=random)
+    ids[:, 0] = model.config.decoder_start_token_id
+    return {"decoder_input_ids": ids}
 
 
 def _difference(model: "PreTrainedModel", predict: Predictor, batch: Batch, name: str) -> float:
@@ -285,7 +303,36 @@ class _ValueLogits(nn.Module):
         return logits
 
 
+class _DecoderLogits(nn.Module):
+    """Wrapper of an encoder-decoder that returns only the logits of its decoder."""
+
+    def __init__(self, model: "PreTrainedModel") -> None:
+        super().__init__()
+        self.model = model
+
+
+class _TokenDecoderLogits(_DecoderLogits):
+    """Wrapper of an encoder-decoder whose source has ids."""
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, decoder_input_ids: Tensor) -> Tensor:
+        output = self.model(input_ids, attention_mask, decoder_input_ids=decoder_input_ids)
+        logits: Tensor = output.logits
+        return logits
+
+
+class _ValueDecoderLogits(_DecoderLogits):
+    """Wrapper of an encoder-decoder whose source has real values."""
+
+    def forward(self, input_values: Tensor, attention_mask: Tensor, decoder_input_ids: Tensor) -> Tensor:
+        output = self.model(None, attention_mask, input_values, decoder_input_ids=decoder_input_ids)
+        logits: Tensor = output.logits
+        return logits
+
+
 def _logits_only(model: Any) -> nn.Module:
+    if model.config.is_encoder_decoder:
+        values = model.main_input_name == "input_values"
+        return (_ValueDecoderLogits if values else _TokenDecoderLogits)(model).eval()
     return (_ValueLogits if model.main_input_name == "input_values" else _TokenLogits)(model).eval()
 
 

@@ -63,11 +63,14 @@ def replace_recurrences(model: "PreTrainedModel") -> "PreTrainedModel":
     """Return a copy of a model in which every recurrence of torch is replaced by an `OnnxRecurrence`.
 
     Recurrences on one-hot vectors that are wider than their product with the weights are kept and become Scan nodes.
-    Their product is a lookup, since one-hot vectors of a large vocabulary would not fit into memory.
+    Their product is a lookup, since one-hot vectors of a large vocabulary would not fit into memory. The decoder of an
+    encoder-decoder is kept, too, because it starts from a state that is not zero.
     """
     changed = copy.deepcopy(model)
     by_columns = getattr(model.config, "inputs", None) == "one_hot"
-    for parent in list(changed.modules()):
+    decoder = changed.base_model.decoder if model.config.is_encoder_decoder else None
+    kept = set() if decoder is None else set(decoder.modules())
+    for parent in [module for module in changed.modules() if module not in kept]:
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.RNNBase) and not (by_columns and getattr(parent, "is_wide", False)):
                 setattr(parent, name, OnnxRecurrence(child))

@@ -36,13 +36,15 @@ def load_tracer(folder: Path, *, trust_remote_code: bool = False) -> Watch:
     model = load_model(folder, trust_remote_code=trust_remote_code)
     if task.is_custom and schema.vocabulary is None:  # the config has the number of features of the file
         schema = replace(schema, step_shape=(model.config.num_features,))
-    if schema.vocabulary is not None:
+    if schema.text_vocabulary is not None:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    return lambda inputs: _trace(model, schema, inputs, _encode(schema, tokenizer, inputs))
+    return lambda inputs: _trace(model, schema, tokenizer, inputs, _encode(schema, tokenizer, inputs))
 
 
-def _trace(model: "PreTrainedModel", schema: TaskSchema, inputs: Any, batch: "dict[str, Tensor]") -> Trace:
+def _trace(
+    model: "PreTrainedModel", schema: TaskSchema, tokenizer: Any, inputs: Any, batch: "dict[str, Tensor]"
+) -> Trace:
     import torch
 
     if schema.vocabulary is None:
@@ -53,7 +55,20 @@ def _trace(model: "PreTrainedModel", schema: TaskSchema, inputs: Any, batch: "di
         readout = _readout(model, schema, output.logits, states.get("hidden"))
     logits = output.logits[0].float().numpy()
     arrays = {name: each[0].float().numpy() for name, each in states.items()}
-    return Trace(inputs, logits, arrays, readout, _saliency(model, schema, batch))
+    generated, attention = _alignment(model, tokenizer, batch) if schema.target == "sequence" else ((), None)
+    return Trace(inputs, logits, arrays, readout, _saliency(model, schema, batch), generated, attention)
+
+
+def _alignment(model: "PreTrainedModel", tokenizer: Any, batch: "dict[str, Tensor]") -> tuple[tuple[str, ...], Any]:
+    """See `Trace.generated` and `Trace.attention`."""
+    import torch
+
+    with torch.inference_mode():
+        ids = model.generate(**batch, do_sample=False)  # type: ignore[operator]
+        found = model(**batch, decoder_input_ids=ids[:, :-1], output_attentions=True).cross_attentions
+    weights = None if found is None else found[0][0, 0].float().numpy()
+    symbols = tokenizer.convert_ids_to_tokens(ids[0, 1:].tolist())
+    return tuple("end" if symbol == tokenizer.eos_token else str(symbol) for symbol in symbols), weights
 
 
 def _saliency(model: "PreTrainedModel", schema: TaskSchema, batch: "dict[str, Tensor]") -> Any:
@@ -70,7 +85,7 @@ def _saliency(model: "PreTrainedModel", schema: TaskSchema, batch: "dict[str, Te
 def _encode(schema: TaskSchema, tokenizer: Any, inputs: Any) -> "dict[str, Tensor]":
     import torch
 
-    if tokenizer is not None:
+    if schema.vocabulary is not None:
         return dict(encode(tokenizer, [inputs]))
     values = np.array(inputs, dtype=np.float32)
     if values.ndim != 2 or values.shape[1] != schema.num_features or not len(values) or not np.isfinite(values).all():

@@ -1,4 +1,4 @@
-"""Predictions of a saved classifier or regression model for the rows of a file."""
+"""Predictions of a saved classifier, regression model or encoder-decoder for the rows of a file."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,18 @@ from seqhub.data.table_reader import UserTable, iterate_tables
 from seqhub.errors import InvalidInputError
 from seqhub.evaluation.load import load_model
 from seqhub.models.feature_extraction_series import SeriesFeatureExtractor
-from seqhub.models.predict import is_regression, labels_of, predict_logits, probabilities_of
+from seqhub.models.predict import generate_texts, is_regression, labels_of, predict_logits, probabilities_of
 from seqhub.records import RunRecord
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _GIVEN = Path("the list of rows")  # in messages, instead of a file
-_HEADS = {"TokenClassification": "token", "CausalLM": "causal"}  # end of the class of a model -> head
+_HEADS = {  # end of the class of a model -> head
+    "TokenClassification": "token",
+    "CausalLM": "causal",
+    "ConditionalGeneration": "seq2seq",
+}
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ class Prediction:
 
     Attributes:
         row: Number of the row, from 0.
-        value: Label, or number in the unit of the target; for a classifier of steps, a list of labels.
-        probabilities: Probability of each class, or the classes of each step; empty for numbers.
+        value: Label, number in the unit of the target, or generated text; for a classifier of steps, a list of labels.
+        probabilities: Probability of each class, or the classes of each step; empty for numbers and texts.
     """
 
     row: int
@@ -89,7 +93,7 @@ class _Predictor:
         target = None if record is None else record.schema.target
         if target in ("next_symbol", "inputs"):
             what = "continues texts; use `generate`" if target == "next_symbol" else "reconstructs its inputs"
-            raise InvalidInputError(f"the model in {folder} {what}, as on its card; need a model of labels or numbers")
+            raise InvalidInputError(f"the model in {folder} {what}, as on its card; need another model")
         self.reads_series = self.model.main_input_name == "input_values"
         if not self.reads_series and getattr(self.model.config, "inputs", None) == "values":
             self.reads_series = True
@@ -110,7 +114,8 @@ class _Predictor:
             plain = {"scale": "none", **{name: [0.0] * channels for name in ("mean", "center")}}
             features = reading.get("features") or {**plain, "spread": [1.0] * channels}
             self.extractor = SeriesFeatureExtractor(**features)
-        else:
+        self.writes = bool(self.model.config.is_encoder_decoder)
+        if self.writes or not self.reads_series:
             with quiet_transformers():
                 self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
@@ -125,12 +130,13 @@ class _Predictor:
                 raise InvalidInputError(
                     f"columns {shown} of {table.file}; need {missing[0]!r}, or give --inputs COLUMN"
                 )
-            logits = predict_logits(
-                self.model, self._series(table) if self.reads_series else self._texts(table), self.tokenizer,
-                batch_size=self.batch_size,
-            )  # fmt: skip
-            for row, each in enumerate(logits, first):
-                yield self._prediction(row, each)
+            rows = self._series(table) if self.reads_series else self._texts(table)
+            if self.writes:
+                texts = generate_texts(self.model, rows, self.tokenizer, batch_size=self.batch_size)
+                yield from (Prediction(row, text, {}) for row, text in enumerate(texts, first))
+            else:
+                logits = predict_logits(self.model, rows, self.tokenizer, batch_size=self.batch_size)
+                yield from (self._prediction(row, each) for row, each in enumerate(logits, first))
             first += table.columns.num_rows
 
     def _texts(self, table: UserTable) -> list[str]:
@@ -151,6 +157,11 @@ class _Predictor:
         assert self.extractor is not None
         series = read_series(table, self.options)
         channels = series.values.shape[1]
+        if channels != self.extractor.num_channels and self.options.inputs[0] in table.images:
+            raise InvalidInputError(
+                f"images of height {channels} in {table.file}; the model needs a height of "
+                f"{self.extractor.num_channels} pixels"
+            )
         if channels != self.extractor.num_channels:
             raise InvalidInputError(
                 f"{channels} values a step in {table.file}; the model needs {self.extractor.num_channels}"

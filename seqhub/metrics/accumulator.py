@@ -47,6 +47,7 @@ class MetricAccumulator:
         classes = len(schema.labels) if schema.has_class_table else 0
         self._confusion = np.zeros((classes, classes), dtype=np.int64)
         self._shares = {"token_accuracy": 0.0, "edit_distance": 0.0}  # sums over sequences
+        self._by_length: dict[int, list[int]] = {}  # steps of the inputs -> exact matches, and sequences
 
     @property
     def full(self) -> bool:
@@ -84,7 +85,7 @@ class MetricAccumulator:
         if self.schema.target == "class":
             self._parts.append((probabilities, labels.numpy()))
         elif self.schema.target == "sequence":
-            self._add_sequences(probabilities, labels.numpy(), generated)
+            self._add_sequences(probabilities, labels.numpy(), mask.sum(dim=1).tolist(), generated)
         else:
             self._add_steps(probabilities, labels.numpy())
 
@@ -106,13 +107,20 @@ class MetricAccumulator:
             np.add.at(self._confusion, (labels[counted], predicted[counted]), 1)
 
     def _add_sequences(
-        self, probabilities: NDArray[np.float64], labels: NDArray[np.int64], generated: Sequence[Sequence[int] | None]
+        self,
+        probabilities: NDArray[np.float64],
+        labels: NDArray[np.int64],
+        lengths: Sequence[int],
+        generated: Sequence[Sequence[int] | None],
     ) -> None:
         """Add counts for targets that are sequences; see `metrics`."""
         self._add_steps(probabilities, labels)
         counted = labels != NO_LABEL
         hits = (probabilities.argmax(axis=-1) == labels) & counted
         self._shares["token_accuracy"] += float((hits.sum(axis=1) / counted.sum(axis=1)).sum())
+        for length, exact in zip(lengths, (hits == counted).all(axis=1), strict=True):
+            right, total = self._by_length.get(length, (0, 0))
+            self._by_length[length] = [right + int(exact), total + 1]
         for label, real, ids in zip(labels, counted, generated, strict=False):
             if ids is not None:
                 target = label[real][:-1].tolist()  # without the end
@@ -143,7 +151,8 @@ class MetricAccumulator:
             and ends, and `loss` in nats for each; `token_accuracy`, the mean share of these that are the most probable
             ones after the target's previous symbols; and `edit_distance`, the mean number of edits between greedy
             output and target, divided by the length of the longer one. The last two have an interval over sequences
-            (`token_interval`, `edit_interval`), because the tokens of a sequence depend on each other. For a task whose
+            (`token_interval`, `edit_interval`), because the tokens of a sequence depend on each other; `by_length`,
+            number of steps of the inputs -> {correct, total} for exact matches. For a task whose
             source has a stopping rule with a tolerance, also `paper`: the `tolerance` of every output, the number of
             `wrong` sequences and their `share`. The `loss` of logistic outputs is half their squared error instead of
             nats.
@@ -180,6 +189,8 @@ class MetricAccumulator:
         for name, interval in (("token_accuracy", "token_interval"), ("edit_distance", "edit_interval")):
             share = min(self._shares[name], self.examples)  # a sum of shares may exceed it by rounding
             metrics |= {name: share / self.examples, interval: list(wilson_interval(share, self.examples))}
+        lengths = sorted(self._by_length.items())
+        metrics["by_length"] = {str(n): {"correct": right, "total": total} for n, (right, total) in lengths}
         return metrics
 
     def _step_metrics(self) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""Prediction of logits, probabilities or labels with a classifier for texts or values.
+"""Prediction of logits, probabilities or labels with a classifier for texts or values, and generation of texts.
 
 Models return logits, and their losses take logits. Probabilities are computed from logits here, once and in float64. A
 second softmax would flatten the probabilities without changing their order, so that accuracy does not show the mistake.
 
-All three functions support any classifier of transformers: a model for texts with its tokenizer, or a model for real
-values, whose `main_input_name` is `input_values`. Values are checked here (and in `seqhub.data.loader`) and not in the
-forward pass, because checking every batch for NaN would slow down training.
+The first three functions support any classifier of transformers: a model for texts with its tokenizer, or a model for
+real values, whose `main_input_name` is `input_values`. Values are checked here (and in `seqhub.data.loader`) and not in
+the forward pass, because checking every batch for NaN would slow down training.
 """
 
 from __future__ import annotations
@@ -99,6 +99,37 @@ def predict_label(
     """
     logits = predict_logits(model, rows, tokenizer, batch_size=batch_size)
     return [labels_of(model, each) for each in logits]
+
+
+def generate_texts(
+    model: PreTrainedModel, rows: Sequence[Any], tokenizer: Any, *, batch_size: int = 256, **settings: Any
+) -> list[str]:
+    """Return the text that an encoder-decoder generates for every sequence, by default greedily.
+
+    Args:
+        model: Model whose target is another sequence; its mode (train or eval) does not change.
+        rows: N texts; for a model of real values, arrays of (steps, features) of any lengths.
+        tokenizer: Tokenizer of the generated texts, and of the rows if these are texts.
+        batch_size: Sequences in a batch, at least 1.
+        **settings: Arguments of `generate`, such as `num_beams`.
+
+    Raises:
+        InvalidInputError: If there are no rows, or a row is invalid, as in `predict_logits`.
+    """
+    import torch
+
+    texts: list[str] = []
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            for batch in _batches(model, rows, tokenizer, batch_size):
+                inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
+                ids = model.generate(**inputs, **{"do_sample": False, **settings})  # type: ignore[operator]
+                texts += tokenizer.batch_decode(ids, skip_special_tokens=True)
+    finally:
+        model.train(training)
+    return texts
 
 
 def logistic_outputs(model: Any) -> bool:

@@ -22,6 +22,10 @@ class Trace(NamedTuple):
     saliency: Floats | None = None
     """(T, F) gradient of the output (the score of the most probable class, or the number) with respect to each value;
     None for texts and other targets"""
+    generated: tuple[str, ...] = ()
+    """symbols that an encoder-decoder generates greedily, with the end if it is generated"""
+    attention: Floats | None = None
+    """(S, T) attention of each of these S symbols to the steps of the source; None without attention"""
 
 
 Watch = Callable[[Any], Trace]

@@ -1,5 +1,6 @@
 """Record of a training run: `run.json`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NotRequired, TypedDict
 
@@ -15,7 +16,7 @@ from seqhub.tasks.vocabulary import Vocabulary
 
 
 class ClassCounts(TypedDict):
-    """Correct predictions for one class, or sequences with a correct prefix of one length."""
+    """Correct predictions for one class, for sequences of one length, or sequences with a correct prefix."""
 
     correct: int
     total: int
@@ -50,6 +51,7 @@ class SplitMetrics(TypedDict):
     token_interval: NotRequired[list[float]]
     edit_distance: NotRequired[float]
     edit_interval: NotRequired[list[float]]
+    by_length: NotRequired[dict[str, ClassCounts]]  # number of steps -> sequences, for the target `sequence`
     legal: NotRequired[dict[str, float]]  # metrics of the grammar of a task
     paper: NotRequired[dict[str, Any]]  # metrics by the rule of the task's source
     # `verify` and later versions may add other keys
@@ -143,11 +145,15 @@ class RunRecord(Record):
             evaluated: Any = next(iter(self.evaluation.values()), {})
             names = self.data.get("statistics", {}).get("classes") or evaluated.get("per_class") or ("not recorded",)
             schema = replace(schema, labels=tuple(names))
+        reading: Mapping[str, Any] = self.data.get("reading", {})
+        words = "words" in reading.get("tokens", "")
+        vocabulary = Vocabulary(("?",), " ") if words else schema.text_vocabulary
+        changes: dict[str, Any] = {"vocabulary": vocabulary}
         if schema.vocabulary is None:
-            return replace(schema, step_shape=(len(self.probes[0][0]),))
-        if "words" in self.data.get("reading", {}).get("tokens", ""):
-            return replace(schema, vocabulary=Vocabulary(("?",), " "))
-        return schema
+            changes = {"step_shape": (len(self.probes[0][0]),)}
+        if schema.target == "sequence":
+            changes |= {"target_vocabulary": vocabulary, "max_target": reading.get("max_target", schema.max_target)}
+        return replace(schema, **changes)
 
     def require_metrics(self, schema: TaskSchema) -> None:
         """Raise CorruptFileError unless every evaluated split has the metrics of the target of a schema."""

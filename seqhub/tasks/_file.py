@@ -33,18 +33,24 @@ class FileTask(Task[FileConfig]):
         FileConfig(name="text-number", length=CUSTOM.length, texts=True, target="number"),
         FileConfig(name="text-step-class", length=CUSTOM.length, texts=True, target="step_class"),
         FileConfig(name="text-next-symbol", length=CUSTOM.length, texts=True, target="next_symbol"),
+        FileConfig(name="text-sequence", length=CUSTOM.length, texts=True, target="sequence"),
         FileConfig(name="series-class", length=CUSTOM.length, texts=False, target="class"),
         FileConfig(name="series-number", length=CUSTOM.length, texts=False, target="number"),
         FileConfig(name="series-step-class", length=CUSTOM.length, texts=False, target="step_class"),
+        FileConfig(name="series-sequence", length=CUSTOM.length, texts=False, target="sequence"),
     )
 
     def schema(self, config: FileConfig) -> TaskSchema:
+        vocabulary = Vocabulary("?", name="a file")
+        writes = config.target == "sequence"
         return TaskSchema(
-            vocabulary=Vocabulary("?", name="a file") if config.texts else None,
+            vocabulary=vocabulary if config.texts else None,
             step_shape=() if config.texts else (1,),
             target=config.target,
             labels=("?",) if config.target in ("class", "step_class") else (),
             tolerance=NUMBER_TOLERANCE if config.target == "number" else 0.0,
+            target_vocabulary=vocabulary if writes else None,
+            max_target=1 if writes else 0,
         )
 
     def solve(self, sequence: Any) -> Any:

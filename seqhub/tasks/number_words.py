@@ -8,8 +8,10 @@ Systematicity", here for a known language: the name of a number is composed of t
     >>> TASK.solve_batch(["nine hundred five"], TASK.configs[1])
     ['9 0 5']
 
-`to-words` has the digits as the text and the words as the target, `to-digits` the opposite. Numbers have 1 to 5 digits,
-each number of digits with the same probability. In each config, a number belongs to one split. The test
+`to-words` has the digits as the text and the words as the target, `to-digits` the opposite. Numbers have 1 to 5 digits;
+3, 4 and 5 digits have the same probability. A shorter number is as probable as each of three digits, because otherwise
+a few short numbers, such as the only one of one digit in the test, would be a large part of a split. In each config, a
+number belongs to one split. The test
 distribution `digits6` has numbers with one digit more than in training. Their words are all known: "hundred" then also
 occurs before "thousand".
 """
@@ -34,6 +36,7 @@ seventeen eighteen nineteen"""
 _ONES = _BELOW_20.split()
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _MOST_LISTED = 5  # digits of the numbers of a finite domain
+_SHORT = 3  # digits up to which all numbers have the same probability
 _MAX_WORDS = 9  # as in "one hundred twenty one thousand one hundred twenty one"
 
 
@@ -64,7 +67,7 @@ class NumberWords(Task[NumberWordsConfig]):
     """Translation of numbers between digits and English words."""
 
     name = "number_words"
-    version = 1
+    version = 2
     title = "Numbers in digits, translated into English words and back"
     symbols = (*_DIGITS, *_ONES, *_TENS, "hundred", "thousand")
     separator = " "
@@ -100,20 +103,18 @@ class NumberWords(Task[NumberWordsConfig]):
         return {"digits6": _config("digits6", (6, 6), config.to_words)}
 
     def finite_domain(self, config: NumberWordsConfig) -> FiniteDomain | None:
-        least, most = config.digits
-        if most > _MOST_LISTED:
+        if config.digits[1] > _MOST_LISTED:
             return None
-        ranges = [range(0 if digits == 1 else 10 ** (digits - 1), 10**digits) for digits in range(least, most + 1)]
-        largest = len(ranges[-1])
-        numbers = np.concatenate([np.arange(each.start, each.stop) for each in ranges])
-        weights = np.concatenate([np.full(len(each), largest // len(each) or 1) for each in ranges])
-        return FiniteDomain(_batch(numbers, config), weights)
+        lowest, counts, weights = _ranges(config)
+        numbers = np.concatenate([np.arange(low, low + count) for low, count in zip(lowest, counts, strict=True)])
+        return FiniteDomain(_batch(numbers, config), np.repeat(weights, counts))
 
     def generate(self, config: NumberWordsConfig, random: BlockRandom) -> Batch:
-        digits = random.integers(*config.digits)
-        shares = random.uniform(1)[:, 0].astype(np.float64)
-        lowest = np.where(digits == 1, 0, 10 ** (digits - 1))
-        return _batch(lowest + (shares * (10**digits - lowest)).astype(np.int64), config)
+        lowest, counts, weights = _ranges(config)
+        ends = np.cumsum(counts * weights)
+        positions = (random.uniform(1)[:, 0].astype(np.float64) * ends[-1]).astype(np.int64)
+        which = np.searchsorted(ends, positions, side="right")
+        return _batch(lowest[which] + (positions - (ends - counts * weights)[which]) // weights[which], config)
 
     def solve(self, sequence: str) -> str:
         words = sequence.split(" ")
@@ -125,6 +126,21 @@ class NumberWords(Task[NumberWordsConfig]):
         if config is None or config.to_words:
             return [self.solve(sequence) for sequence in sequences]
         return [" ".join(str(_number(sequence))) for sequence in sequences]
+
+
+def _ranges(config: NumberWordsConfig) -> NDArray[np.int64]:
+    """Return the smallest number, the count of numbers and the weight of each number, for each number of digits.
+
+    Returns:
+        (3, D), for D numbers of digits.
+    """
+    least, most = config.digits
+    rows = [
+        (0 if digits == 1 else 10 ** (digits - 1), 10 if digits == 1 else 9 * 10 ** (digits - 1),
+         10 ** max(0, most - max(digits, _SHORT)))
+        for digits in range(least, most + 1)
+    ]  # fmt: skip
+    return np.array(rows, np.int64).T
 
 
 def in_words(number: int) -> str:

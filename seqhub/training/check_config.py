@@ -5,8 +5,10 @@ from math import isfinite
 from pathlib import Path
 from typing import Literal, get_args, get_type_hints
 
+from seqhub.data.image_columns import is_image_folder
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.models.registry import family_of, list_heads, list_inputs, list_presets
+from seqhub.tasks.ref import FILE
 from seqhub.training.config import SPLITS, STREAM, Recorded, Tracker, TrainConfig
 from seqhub.training.stopping import check_stop
 
@@ -23,7 +25,7 @@ _FILES = {
     "lines": "a text file",
     "csv": "a table of texts and labels",
     "vectors": "a Parquet file of vectors",
-    "table": "a table of texts or series",
+    "table": "a table of texts, series or images",
 }  # by format
 
 
@@ -99,7 +101,8 @@ def _check_ranges(config: TrainConfig) -> None:
 def _check_data(config: TrainConfig) -> None:
     if config.task.is_custom:
         kind = _FILES[config.task.definition.custom_format]
-        _require(config, "data", Path(config.data).is_file(), f"the file with the rows, {kind}")
+        readable = Path(config.data).is_file() or (config.task.name == FILE and is_image_folder(Path(config.data)))
+        _require(config, "data", readable, f"the file with the rows, {kind}")
     else:
         known = config.data in (STREAM, SPLITS) or Path(config.data).is_dir()
         _require(config, "data", known, f"{STREAM}, {SPLITS} or a folder that `seqhub data build` made")

@@ -80,13 +80,14 @@ def default_folder(task: TaskRef, model: str, seed: int, file: Path | None = Non
 
 def _file(task: str | TaskRef | None, data: object) -> Path | None:
     """Return the file of rows that is given as the task, or as the data without a task."""
+    from seqhub.data.image_columns import is_image_folder
     from seqhub.data.table_reader import looks_like_a_file
 
     if task is None:
         return None if data is None else Path(str(data))
     if isinstance(task, TaskRef) or ".py" in task:
         return None
-    if not looks_like_a_file(task) and not Path(task).is_file():
+    if not looks_like_a_file(task) and not Path(task).is_file() and not is_image_folder(Path(task)):
         return None
     if data is not None:
         raise InvalidConfigError.of("data", data, f"omitted, as the rows are those of {task}")

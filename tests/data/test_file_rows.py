@@ -313,7 +313,11 @@ WAVES = [{"x": [1.0 * n, 2.0, 3.0], "label": n % 2} for n in range(60)]
 
 MISTAKES: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
     "no file": (lambda folder: None, {}, r"^.*rows.csv cannot be read: No such file or directory$"),
-    "folder": (lambda folder: (folder / "rows.csv").mkdir(), {}, r"rows.csv is a folder; need a file$"),
+    "folder": (
+        lambda folder: (folder / "rows.csv").mkdir(),
+        {},
+        r"rows.csv is a folder; need a file, or a folder with one of metadata.csv",
+    ),
     "empty": (content(""), {}, r"rows.csv is empty; need a header and 10 rows or more$"),
     "header only": (content("text,label\n"), {}, r"rows.csv has no rows; need 10 or more$"),
     "few rows": (table(*texts(rows=8)), {}, r"^8 different rows in .*; need 10 or more$"),

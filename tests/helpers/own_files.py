@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
+
+from seqhub.tasks.splits import Split
 
 WORDS = ["the", "film", "was", "a", "long", "story", "with", "music", "and", "many", "actors", "in", "it"]
 
@@ -48,3 +51,16 @@ def write_json(file: Path, rows: Sequence[dict[str, Any]]) -> Path:
     """Write one object in each line."""
     file.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     return file
+
+
+def captioned(folder: Path, rows: int = 60) -> Path:
+    """Write images of handwritten digits side by side, and a table of their names in words."""
+    folder.mkdir()
+    split = Split("digit_captions/several", "train")
+    table = []
+    for number in range(rows):
+        columns, caption = split[number]
+        Image.fromarray(np.round(columns.T * 255).astype(np.uint8)).save(folder / f"{number}.png")
+        table.append((f"{number}.png", caption))
+    write_csv(folder / "metadata.csv", ("file_name", "caption"), table)
+    return folder

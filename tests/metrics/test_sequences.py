@@ -55,8 +55,9 @@ def test_metrics_of_several_batches() -> None:
     logits = scores([[1, 2, END, 3], [3, 3, 3, 3], [2, 1, 1, 2]])
     generated = [None, [3, 3, 3], []]
     metrics = MetricAccumulator(SCHEMA, 5)
-    metrics.add(logits, LABELS, torch.ones(3, 1), generated)
-    metrics.add(logits, LABELS, torch.ones(3, 1), generated)  # the last row is beyond those to accumulate
+    masks = torch.tensor([[[1, 0], [1, 1], [1, 0]], [[1, 1], [1, 1], [1, 1]]])
+    metrics.add(logits, LABELS, masks[0], generated)
+    metrics.add(logits, LABELS, masks[1], generated)  # the last row is beyond those to accumulate
     found = metrics.metrics()
     exact, token, edits = 2, 2 * (1 + 1 / 2) + 2 / 4, 2 * (0 + 2 / 3) + 3 / 3
     loss = torch.nn.functional.cross_entropy(
@@ -72,6 +73,7 @@ def test_metrics_of_several_batches() -> None:
         "token_interval": pytest.approx(list(wilson_interval(token, 5))),
         "edit_distance": pytest.approx(edits / 5),
         "edit_interval": pytest.approx(list(wilson_interval(edits, 5))),
+        "by_length": {"1": {"correct": 1, "total": 2}, "2": {"correct": 1, "total": 3}},
     }
 
 

@@ -118,6 +118,9 @@ class Attention(nn.Module):
     def _additive_scores(self, states: Tensor, keys: Tensor) -> Tensor:
         """Return the scores (B, S, T), for few target steps at once because of their memory."""
         query, keys = self.query(states).unsqueeze(2), keys.unsqueeze(1)
+        if torch.compiler.is_compiling():  # the number of parts would depend on the sizes
+            scores: Tensor = self.score(torch.tanh(query + keys)).squeeze(-1)
+            return scores
         count = max(1, _SCORES_AT_ONCE // max(1, keys.numel()))
         parts = [self.score(torch.tanh(part + keys)).squeeze(-1) for part in query.split(count, dim=1)]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
@@ -180,12 +183,15 @@ class RecurrentSeq2SeqModel(RecurrentSeq2SeqPreTrainedModel):
         self.post_init()  # type: ignore[no-untyped-call]
 
     def get_input_embeddings(self) -> nn.Module:
-        """Return the embedding of target ids; the source may have none."""
-        return self.embed_tokens
+        """Return the embedding of source ids if there is one, as for `inputs_embeds`, else that of target ids."""
+        return self.encoder.embed_tokens if self.config.inputs == "embedding" else self.embed_tokens
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the embedding of target ids."""
-        self.embed_tokens = value  # type: ignore[assignment]
+        """Replace the module that `get_input_embeddings` returns."""
+        if self.config.inputs == "embedding":
+            self.encoder.embed_tokens = value  # type: ignore[assignment]
+        else:
+            self.embed_tokens = value  # type: ignore[assignment]
 
     @can_return_tuple
     def forward(

@@ -47,6 +47,6 @@ def recipe(task: "str | TaskRef", model: str | None = None, name: str = "solve")
             return solve.wrapped(ref.name)
         settings = known[name](ref.config, chosen.name)
         return {key: value for key, value in settings.items() if key not in dict(chosen.options)}
-    default = "lstm_seq2seq_multiplicative" if ref.schema.head == "seq2seq" else "lstm"
+    default = "gru_seq2seq_additive" if ref.schema.head == "seq2seq" else "lstm"
     model = _DEFAULT_MODELS.get(ref.name, default)
     return {"model": model, **known[name](ref.config, model)}

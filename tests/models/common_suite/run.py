@@ -25,6 +25,7 @@ STUBS = {
 }
 SUITES = {  # file -> path at which its relative imports are valid
     "suite.py": "tests/models/recurrent/test_modeling_recurrent.py",
+    "suite_seq2seq.py": "tests/models/recurrent/test_modeling_seq2seq.py",
     "suite_values.py": "tests/models/recurrent/test_modeling_values.py",
 }
 TIME_LIMIT = 1800  # seconds

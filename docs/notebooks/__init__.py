@@ -1,0 +1,1 @@
+"""Notebooks of the documentation, made from the scripts beside them, see `build`."""
