@@ -77,7 +77,9 @@ def build_record(
         model_id=config.model_id,
         sizes=measure_sizes(model),
         conformance=conformance,
-        best=None if state.best_loss is None else {"loss": state.best_loss, "sequences": state.best_sequences},
+        best={"loss": state.best_loss, "sequences": state.best_sequences}
+        if config.patience and state.best_loss is not None
+        else None,
     )
 
 

@@ -64,11 +64,13 @@ def configure(
         "data_options": options,
     }
     config = TrainConfig(**settings)
-    if ref.name == FILE and "evaluate_every" not in given:
+    if ref.name == FILE:
         from seqhub.training.dataloaders import data_source
+        from seqhub.training.recipes.solve import file_length
 
         rows = data_source(config).sizes["train"]
-        config = replace(config, evaluate_every=rows, checkpoint_every=max(rows, config.checkpoint_every))
+        chosen = file_length(rows) | {"evaluate_every": rows, "checkpoint_every": max(rows, config.checkpoint_every)}
+        config = replace(config, **{name: value for name, value in chosen.items() if name not in given})
     return config
 
 

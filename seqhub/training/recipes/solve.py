@@ -31,6 +31,8 @@ RAMPS_TUTORIAL: Settings = {
 SQUARE_TUTORIAL: Settings = {"data": "splits", "epochs": 100, "max_sequences": 12_800, "evaluate_every": 1_280}
 
 _FILE_LENGTH: Settings = {"epochs": 30, "max_sequences": 10_000_000, "stop_at": "none", "patience": 6}
+_FILE_STEPS = 3_000  # optimizer steps of a run on few rows, if the validation loss falls for so long
+_MOST_EPOCHS, _FEW_ROWS = 300, 1_000
 
 _GATED = ("gru", "lstm")
 _LATCHED_STEPS = 500  # from this length on, noise that accumulates in the state would hide the signal
@@ -229,6 +231,8 @@ def echo(config: "EchoConfig", model: str) -> Settings:
 def file_rows(config: "FileConfig", model: str) -> Settings:
     """Return settings for rows of any kind: a moderate width and rate, and epochs until the validation loss rises.
 
+    The number of epochs and the batch size for few rows are in `file_length`.
+
     Heads on whole sequences read the mean of the states of both directions, which is easier to learn from a few hundred
     rows than the last state.
     """
@@ -248,6 +252,22 @@ def file_rows(config: "FileConfig", model: str) -> Settings:
     if model in RECURRENT and config.target != "next_symbol":
         options |= {"bidirectional": True}
     return settings | ({"model_options": options} if options else {})
+
+
+def file_length(rows: int) -> Settings:
+    """Return batch size, epochs and patience for a file with few training rows; nothing for others.
+
+    Thirty epochs of 50 rows would be 60 steps. On few rows the validation loss varies, so patience is a fifth of the
+    epochs.
+
+    >>> file_length(50), file_length(10_000)
+    ({'batch_size': 16, 'epochs': 300, 'patience': 60}, {})
+    """
+    if rows >= _FEW_ROWS:
+        return {}
+    batch_size = 16
+    epochs = max(_FILE_LENGTH["epochs"], min(_MOST_EPOCHS, _FILE_STEPS * batch_size // rows))
+    return {"batch_size": batch_size, "epochs": epochs, "patience": max(_FILE_LENGTH["patience"], epochs // 5)}
 
 
 # Sequences of real values
