@@ -20,7 +20,7 @@ from seqhub.models.feature_extraction_series import SeriesFeatureExtractor
 from seqhub.models.reports import Conformance
 from seqhub.models.sizing import measure_sizes
 from seqhub.records import RunRecord, command_line, environment
-from seqhub.records.run import TrainingData
+from seqhub.records.run import BaseModelRecord, TrainingData
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
 from seqhub.training.state import TrainerState
@@ -40,6 +40,7 @@ def build_record(
     *,
     native: bool = False,
     conformance: Conformance | None = None,
+    base_model: BaseModelRecord | None = None,
 ) -> RunRecord:
     """Return the record of a finished run, without probe and files, which `save_run` adds.
 
@@ -53,6 +54,7 @@ def build_record(
         processes: Number of processes.
         native: True for the native training loop, whose results differ from those of torch by rounding.
         conformance: Results of the tests of a wrapped model.
+        base_model: Model from which the run started.
     """
     data = describe_training_data(config, source, state.sequences) | {"tokens": tokens}
     return RunRecord(
@@ -80,6 +82,7 @@ def build_record(
         best={"loss": state.best_loss, "sequences": state.best_sequences}
         if config.patience and state.best_loss is not None
         else None,
+        base_model=base_model,
     )
 
 

@@ -129,6 +129,9 @@ def _check_combinations(config: TrainConfig) -> None:
     _require(config, "balanced_sampling", ordered, "False with order_seed, which determines the order of all rows")
     whole = config.gradient_accumulation_steps == 1 or not config.chunk_steps
     _require(config, "gradient_accumulation_steps", whole, "1 with chunk_steps, which has a step for each segment")
+    _require(config, "freeze", not config.freeze or config.base_model is not None, "omitted without a base model")
+    own = config.base_model is None or config.weights_seed is None
+    _require(config, "weights_seed", own, "omitted with a base model, which has the initial weights")
     rises = config.warmup == 0 or config.schedule != "one_cycle"
     _require(config, "warmup", rises, "0 with schedule=one_cycle, which begins with a rise of its own")
     passes = config.schedule != "step" or config.data != STREAM or config.decay_every > 0

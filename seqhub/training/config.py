@@ -20,7 +20,15 @@ Recorded = Literal["gradients", "activations"]
 
 _RECORDED_AS = {"task": "address", "criterion_scale": "strictness"}  # names in records of format 1
 
-_ADDED = ("patience", "class_weights", "gradient_accumulation_steps", "plateau_patience", "balanced_sampling")
+_ADDED = (
+    "patience",
+    "class_weights",
+    "gradient_accumulation_steps",
+    "plateau_patience",
+    "balanced_sampling",
+    "base_model",
+    "freeze",
+)
 """Settings that earlier checkpoints do not have."""
 
 STREAM, SPLITS = "stream", "splits"  # values of `data` that are not paths
@@ -47,6 +55,12 @@ class TrainConfig:
     forget_bias: Annotated[float, "Bias of the forget gate, for --initialization forget_bias"] = 1.0
     chrono_max_steps: Annotated[int | None, "Longest lag for --initialization chrono, in steps"] = None
     model_options: Annotated[dict[str, Any], "Other fields of the model's config class"] = field(default_factory=dict)
+    base_model: Annotated[
+        str | None, "Saved model to start from: a folder or a repository; its outputs are new where the labels differ"
+    ] = None
+    freeze: Annotated[
+        tuple[str, ...], "Parameters of the base model that are not trained, as in 'model.*'; may be repeated"
+    ] = ()
     single_logit: Annotated[bool, "One logit with a logistic loss for two classes, instead of two logits"] = False
 
     data: Annotated[
@@ -202,11 +216,14 @@ class TrainConfig:
         for name in ("hidden_size", "num_hidden_layers", "initialization"):  # None means the default of the model
             if values[name] is None:
                 values[name] = getattr(defaults, name, None)
+        values["freeze"] = list(self.freeze)
+        if self.base_model is not None and Path(self.base_model).is_dir():
+            values["base_model"] = Path(self.base_model).resolve().name
         if self.data not in (STREAM, SPLITS):
             values["data"] = Path(self.data).name
         defaults = {each.name: each.default for each in fields(self) if each.name in _ADDED}
         for name, default in defaults.items():  # omitted when default, so that earlier checkpoints can be resumed
-            if values[name] == default:
+            if values[name] == (list(default) if name == "freeze" else default):
                 del values[name]
         return {_RECORDED_AS.get(name, name): value for name, value in values.items()}
 

@@ -23,6 +23,7 @@ from seqhub.native.trainer import ErrorRate, NativeTrainer, Objective, Optimizer
 from seqhub.records import RunRecord
 from seqhub.tasks.schema import Batch, TaskSchema
 from seqhub.training.artifacts import build_record
+from seqhub.training.base_model import base_model
 from seqhub.training.config import TrainConfig
 from seqhub.training.dataloaders import ValidationRows, data_source, length_of, training_loader
 from seqhub.training.model_setup import create_model
@@ -73,6 +74,7 @@ def reason_not_native(config: TrainConfig, source: DataSource | None = None) -> 
         "record": (),
         "chunk_steps": 0,
         "class_weights": False,
+        "freeze": (),
     }
     for name, supported in supports.items():
         if getattr(config, name) != supported:
@@ -106,11 +108,13 @@ def train_native(
     loader, validation = training_loader(config, source), ValidationRows(config, source)
     total, epoch = length_of(config, loader)
     model = initial_model(config, schema)
+    base = base_model(config)
+    base_record = None if base is None else base.start(model, config, schema)
     trainer = _native_trainer(config, model, schema)
     scorer = _NativeScorer(trainer, model, schema)
     criteria = Criteria(config.task, config.accuracy, config.seed, config.stopping_rule)
     state, history = TrainerState(), []
-    best: dict[str, "Tensor"] = {}  # weights with the lowest validation loss, for patience
+    best: dict[str, Tensor] = {}  # weights with the lowest validation loss, for patience
 
     started = time.perf_counter()
     solved = False
@@ -152,7 +156,8 @@ def train_native(
     if best:
         model.load_state_dict(best)
     tokens = loader.count_tokens(state.sequences)
-    return NativeRun(model, build_record(config, source, model, state, criteria.met_at(), tokens, native=True), history)
+    record = build_record(config, source, model, state, criteria.met_at(), tokens, native=True, base_model=base_record)
+    return NativeRun(model, record, history)
 
 
 def _objective(model: Any, schema: TaskSchema) -> Objective:

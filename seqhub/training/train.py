@@ -27,6 +27,7 @@ from seqhub.tasks.ref import FILE
 from seqhub.tasks.schema import TaskSchema
 from seqhub.training import checkpoints
 from seqhub.training.artifacts import build_record, save_run
+from seqhub.training.base_model import base_model
 from seqhub.training.class_weights import class_weights
 from seqhub.training.config import TrainConfig
 from seqhub.training.configure import configure
@@ -161,12 +162,15 @@ def _train(
 
     # model, with the vocabulary and labels of the task
     model = bare_model = create_model(config, schema)
+    base = base_model(config)
+    base_record = None if base is None else base.start(bare_model, config, schema)
+    del base
     conformance = require_conformance(config, bare_model, schema)
     use_native_scans(bare_model)  # a loop in torch operations would take longer than the rest of the step
     model = accelerator.prepare(model)
     # The optimizer is not wrapped by Accelerate: the wrapper is for fp16 and gradient accumulation, and takes 0.3 ms a
     # step
-    parameters = list(bare_model.parameters())
+    parameters = [each for each in bare_model.parameters() if each.requires_grad]
     optimizer = _optimizer(config, parameters, accelerator.device)
 
     _check_forward_pass(config, source, bare_model, accelerator.device)
@@ -344,8 +348,9 @@ def _train(
     if accelerator.is_main_process:
         tokens = loader.count_tokens(state.sequences)
         record = build_record(
-            config, source, bare_model, state, criteria.met_at(), tokens, world_size, conformance=conformance
-        )
+            config, source, bare_model, state, criteria.met_at(), tokens, world_size, conformance=conformance,
+            base_model=base_record,
+        )  # fmt: skip
         try:
             save_run(config.output_dir, bare_model, source, record)
         except SaveError as error:
