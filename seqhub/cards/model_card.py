@@ -162,6 +162,8 @@ def _front_matter(record: RunRecord, dataset_id: str | None, license: str | None
         library_name="transformers",
         pipeline_tag=text.hub_task(schema),
         tags=["seqhub", *_tags(record), ModelId(record.model).short],
+        base_model=None if record.base_model is None else record.base_model["name"],
+        base_model_relation=None if record.base_model is None else "finetune",
         datasets=None if dataset_id is None else [dataset_id],
         metrics=["accuracy", *(["mse"] if schema.tolerance else [])] if results else None,
         eval_results=results or None,

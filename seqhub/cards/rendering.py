@@ -10,6 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from seqhub.errors import InvalidInputError
 from seqhub.hub.naming import literal
 
+_LONGEST_VALUE = 400  # characters of a setting
+
 
 def fill(template: str, **values: Any) -> str:
     """Render `templates/<template>.md.jinja`."""
@@ -96,7 +98,8 @@ def value(given: Any) -> str:
     >>> value(0.01), value(None), value("a|b")
     ('`0.01`', '`null`', '`"a\\|b"`')
     """
-    return span(json.dumps(given))
+    text = json.dumps(given, ensure_ascii=False)
+    return span(text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…")
 
 
 def span(text: str) -> str:

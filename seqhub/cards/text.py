@@ -462,6 +462,52 @@ def reading_is(record: RunRecord) -> str:
     return " ".join([*sentences, rule])
 
 
+def column_rows(record: RunRecord) -> list[tuple[str, str, list[str]]]:
+    """Return name, role and examples of each column of a file that a run used."""
+    reading, options = record.data.get("reading", {}), record.training.get("data_options", {})
+    roles = {name: "input" for name in reading.get("inputs", ())} | {reading.get("target"): "target"}
+    roles |= {options.get("group"): "group of the split", options.get("time"): "order of the splits"}
+    examples = record.data.get("found", {}).get("examples", {})
+    return [(name, roles.get(name, "split"), values) for name, values in examples.items()]
+
+
+def class_balance(record: RunRecord) -> list[tuple[str, list[str]]]:
+    """Return each class with its number and share in each split, in the order of `balance_splits`."""
+    counts = _class_counts(record)
+    totals = {split: max(1, sum(each.values())) for split, each in counts.items()}
+    names = next(iter(counts.values()), {})
+    return [
+        (
+            name,
+            [f"{count(each.get(name, 0))} ({each.get(name, 0) / totals[split]:.1%})" for split, each in counts.items()],
+        )
+        for name in names
+    ]
+
+
+def balance_splits(record: RunRecord) -> list[str]:
+    """Return the splits whose classes were counted."""
+    return list(_class_counts(record))
+
+
+def _class_counts(record: RunRecord) -> dict[str, dict[str, int]]:
+    counts = {"train": dict(record.data.get("statistics", {}).get("classes", {}))}
+    for split in ("validation", "test"):
+        if "per_class" in record.evaluation.get(split, {}):
+            counts[split] = {name: part["total"] for name, part in record.evaluation[split]["per_class"].items()}
+    return counts if counts["train"] else {}
+
+
+def base_is(record: RunRecord) -> str:
+    """Return a sentence on the model from which a run started; empty for new weights."""
+    base = record.base_model
+    if base is None:
+        return ""
+    new = "its outputs are new" if base["new"] else "its outputs are those of the base model"
+    frozen = f", and {count(len(base['frozen']))} of its parameters were not trained" if base["frozen"] else ""
+    return f" It was fine-tuned from {span(base['name'])}: {new}{frozen}."
+
+
 def statistics_are(record: RunRecord) -> list[str]:
     """Return sentences on the statistics of the training rows."""
     known = record.data.get("statistics", {})
@@ -472,6 +518,7 @@ def statistics_are(record: RunRecord) -> list[str]:
         sentences.append(f"Share of words that are not in the vocabulary: {shares}.")
     if "classes" in known:
         named = ", ".join(f"{span(name)} {count(number)}" for name, number in known["classes"].items())
+    if "classes" in known and not record.data.get("reading"):  # otherwise in a table, see `class_balance`
         sentences.append(f"Targets of {rows}, by class: {named}.")
     if "majority" in known:
         shares = ", ".join(f"{share(v)} in {split}" for split, v in known["majority"].items() if split != "target")

@@ -115,7 +115,8 @@ def _message(error: Exception) -> str:
     if isinstance(error, InvalidConfigError) and error.setting is not None:
         name, value, rule = error.setting
         where = f" ({error.where})" if error.where else ""
-        return f"--{name.replace('_', '-')} {value}: must be {rule}{where}"
+        option = "from" if name == "base_model" else name.replace("_", "-")
+        return f"--{option} {value}: must be {rule}{where}"
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return str(error)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # Settings with options of their own below; `metavar` keeps the type column narrow, so that names are not cut off
 _OWN = {"task", "output_dir", "trackers", "record", "model_options", "data_options"}
 
+_FLAGS = {"trust_remote_code": ("--trust-remote-code",), "base_model": ("--from",)}  # the first without a --no- form
+
 RecipeName = Annotated[
     str, typer.Option("--recipe", help=f"Settings that replace the defaults below: {' or '.join(RECIPES)}")
 ]
@@ -149,7 +151,7 @@ def _sized(config: TrainConfig, params: str | None, state: str | None, hidden_si
     from seqhub.models.sizing import whole_number
     from seqhub.training.model_setup import with_size
 
-    given = {"params": params, "state": state, "hidden_size": hidden_size}
+    given = {"params": params, "state": state, "hidden_size": hidden_size, "from": config.base_model}
     chosen = [name for name, value in given.items() if value is not None]
     if len(chosen) > 1:
         raise InvalidConfigError(f"{' and '.join(chosen)}: each sets the width of the model; give one of them")
@@ -168,6 +170,8 @@ def configured(
     """Return the settings of a command line: given options (not None), then the recipe, then the defaults."""
     given = {name: value for name, value in options.items() if value is not None}
     chosen = {name: given.pop(name) for name in FILE_OPTIONS if name in given}
+    if "freeze" in given:
+        given["freeze"] = tuple(given["freeze"])
     return configure(
         task,
         recipe_name=recipe_name,
@@ -253,6 +257,10 @@ def _summary(console: "Console", record: "RunRecord", folder: Path) -> None:
     if record.best is not None:
         at = f"after {record.best['sequences']:,.0f} training sequences"
         rows.append(("lowest validation loss", f"{record.best['loss']:.4g}, {at}; these weights are saved"))
+    if (base := record.base_model) is not None:
+        frozen = f", {len(base['frozen'])} of its parameters not trained" if base["frozen"] else ""
+        outputs = "new outputs" if base["new"] else "the same outputs"
+        rows.append(("base model", f"{base['name']}, {outputs}{frozen}"))
     rows.append(("training", f"{record.sequences_seen:,} sequences in {record.timings['train']:.1f} s"))
     rows.append(("parameters", f"{record.num_parameters:,}"))
     rows.append(("folder", str(folder)))
@@ -281,8 +289,12 @@ def with_settings(command: Any, without: Collection[str] = ()) -> Any:
             continue
         plain = next((t for t in (bool, int, float) if t in (kind, *getattr(kind, "__args__", ()))), str)
         shown = False if default is None and "default" in text else str(default).lower()
-        flags = ("--trust-remote-code",) if name == "trust_remote_code" else ()  # without a --no- form
-        option = typer.Option(*flags, help=text, show_default=shown)
+        flags = _FLAGS.get(name, ())
+        several = kind == tuple[str, ...]
+        option = typer.Option(
+            *flags, help=text, show_default=shown and not several, metavar="<str>" if several else None
+        )
+        plain = list[str] if several else plain
         added.append(
             inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[plain | None, option]

@@ -61,6 +61,10 @@ class FileOptions:
         group: Column whose equal values stay in the same split, such as a patient.
         time: Column by which rows are ordered: the earliest are for training, the latest for the test.
         separator: Separator of the values in a line of a CSV file.
+        vocabulary: Symbols of the texts, those of a base model; None for those of the training rows.
+        other_symbols: Whether that vocabulary has an unknown symbol for all others, which are errors without it.
+        features: Filling and scaling of series, those of a base model, see `models.feature_extraction_series`; None to
+            learn them on the training rows.
     """
 
     inputs: tuple[str, ...] = ()
@@ -74,6 +78,9 @@ class FileOptions:
     group: str | None = None
     time: str | None = None
     separator: str | None = None
+    vocabulary: tuple[str, ...] | None = None
+    other_symbols: bool = True
+    features: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, Any], task: TaskRef | str) -> "FileOptions":
@@ -90,6 +97,9 @@ class FileOptions:
                 raise UnknownNameError.of(f"data option of {task}", name, [each.name for each in fields(cls)])
             if name == "inputs":
                 values[name] = (value,) if isinstance(value, str) else tuple(value)
+                continue
+            if name in ("vocabulary", "other_symbols", "features"):  # set by seqhub, see `training.base_model`
+                values[name] = tuple(value) if name == "vocabulary" and value is not None else value
                 continue
             allowed = [each for part in (hints[name], *get_args(hints[name])) for each in _names(part)]
             if allowed and value is not None and value not in allowed:

@@ -32,9 +32,11 @@ from seqhub.tasks.schema import CUSTOM, NO_LABEL, Batch, TaskSchema
 from seqhub.tasks.splits import SPLITS, FileRows
 from seqhub.tasks.vocabulary import Vocabulary
 
-OTHER_WORD, OTHER_CHARACTER = "[other]", "\ufffd"  # the unknown symbol in decoded rows
+OTHER = "\ufffd"  # the unknown symbol in decoded rows; one character and one word, so that it is encoded as one
 
 _MAX_VALUES = 1 << 28  # of all rows, padded to the longest
+_EXAMPLES, _EXAMPLE_LENGTH = 3, 60  # training rows and characters of each value, for the card
+_MOST_COLUMNS = 8  # inputs that are shown
 _PIECE = 128  # steps of the pieces of texts that are to be continued
 _TENTHS = np.cumsum(list(SPLITS.values())) / sum(SPLITS.values())
 
@@ -104,6 +106,7 @@ def read_rows(file: Path, task: TaskRef, given: Mapping[str, Any]) -> FileRows:
     if number is not None:
         reading["target_mean"], reading["target_deviation"] = number.mean, number.deviation
     found: dict[str, Any] = {"repeated": _repeated(contents, places)}
+    found["examples"] = _examples(table, options, rows[training][:_EXAMPLES])
     truncated = texts.truncated if config.texts else series.truncated
     if truncated:
         found["truncated"] = truncated
@@ -111,6 +114,8 @@ def read_rows(file: Path, task: TaskRef, given: Mapping[str, Any]) -> FileRows:
         spaces = column_kind(table.column(options.inputs[0])) == "words"
         used = [*zip(texts.symbols, training, strict=True), *zip(written, training, strict=False)]
         vocabulary = _vocabulary(used, options, spaces, table)
+        if not vocabulary.unknown:
+            _require_known(texts, vocabulary, table)
         reading["tokens"] = "listed words" if spaces else options.tokens
         inputs: NDArray[Any] = _ids(texts, lengths, vocabulary, table)
         step_shape: tuple[int, ...] = ()
@@ -119,6 +124,8 @@ def read_rows(file: Path, task: TaskRef, given: Mapping[str, Any]) -> FileRows:
         if written:
             reading["tokens"] = options.tokens
         extractor = fit_extractor(series, training, options)
+        if options.features is not None:
+            extractor = _extractor_of(options.features, series, table)
         missing = np.isnan(series.values)
         if missing.any():
             found["missing"] = int(missing.sum())
@@ -240,6 +247,28 @@ def read_series(table: UserTable, options: FileOptions) -> Series:
         return Series(values, lengths, 0)
     step = np.arange(len(values)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     return Series(values[step < longest], np.minimum(lengths, longest), int((lengths > longest).sum()))
+
+
+def _examples(table: UserTable, options: FileOptions, rows: NDArray[np.int64]) -> dict[str, list[str]]:
+    """Return values of some rows as short texts, by column: inputs, target, and the columns that determine splits.
+
+    Of the columns of single steps, the first and the last are shown.
+    """
+    inputs = options.inputs if len(options.inputs) <= _MOST_COLUMNS else (options.inputs[0], options.inputs[-1])
+    others = [name for name in (options.target, options.group, options.time) if name is not None]
+    if SPLIT_COLUMN in table.columns.column_names:
+        others.append(SPLIT_COLUMN)
+    found = {}
+    for name in dict.fromkeys((*inputs, *others)):
+        values = table.columns.column(name).take(pa.array(rows)).to_pylist()
+        found[name] = [_shown(value) for value in values]
+    return found
+
+
+def _shown(value: Any) -> str:
+    """Return a value as one line of text, cut off with a mark."""
+    text = " ".join(str(value[:_EXAMPLE_LENGTH] if isinstance(value, (list, str)) else value).split())
+    return text if len(text) <= _EXAMPLE_LENGTH else f"{text[: _EXAMPLE_LENGTH - 1]}…"
 
 
 def _flat(column: pa.ChunkedArray, table: UserTable, name: str) -> tuple[pa.Array, NDArray[np.int64]]:
@@ -530,9 +559,12 @@ def _vocabulary(
 ) -> Vocabulary:
     """Return the vocabulary of texts, each with whether it is of a training row."""
     words = options.tokens == "words"
-    unknown = OTHER_WORD if words else OTHER_CHARACTER
+    boundaries: Any = "spaces" if spaces or not words else "unicode"
+    if options.vocabulary is not None:
+        known = OTHER if options.other_symbols else ""
+        return Vocabulary(options.vocabulary, " " if words else "", "the base model", known, boundaries)
     counts = Counter(symbol for symbols, used in texts if used for symbol in symbols)
-    counts.pop(unknown, None)
+    counts.pop(OTHER, None)
     least = options.min_count or (2 if words else 1)
     kept = [symbol for symbol, count in sorted(counts.items(), key=lambda each: (-each[1], each[0])) if count >= least]
     if not kept:
@@ -541,8 +573,27 @@ def _vocabulary(
             f"{least} times or more; give a lower --min-count, or --tokens characters"
         )
     kept = sorted(kept[: options.max_vocab])
-    boundaries: Any = "spaces" if spaces or not words else "unicode"
-    return Vocabulary(tuple(kept), " " if words else "", table.file.name, unknown, boundaries)
+    return Vocabulary(tuple(kept), " " if words else "", table.file.name, OTHER, boundaries)
+
+
+def _require_known(texts: Texts, vocabulary: Vocabulary, table: UserTable) -> None:
+    """Raise InvalidInputError with the first symbol that is not in a vocabulary without an unknown symbol."""
+    for row, symbols in zip(texts.rows, texts.symbols, strict=True):
+        wrong = next((symbol for symbol in symbols if symbol not in vocabulary.ids), None)
+        if wrong is not None:
+            shown = vocabulary.separator.join(vocabulary.symbols[:30])
+            raise InvalidInputError(f"symbol {wrong!r} in {table.where(int(row))}; the base model has only {shown!r}")
+
+
+def _extractor_of(features: Mapping[str, Any], series: Series, table: UserTable) -> SeriesFeatureExtractor:
+    """Return the feature extractor of a base model, for series with as many channels."""
+    extractor = SeriesFeatureExtractor(**features)
+    channels = series.values.shape[1]
+    if channels != extractor.num_channels:
+        raise InvalidInputError(
+            f"{channels} values a step in {table.file}; the base model has {extractor.num_channels}"
+        )
+    return extractor
 
 
 def _require_size(rows: int, longest: int, features: int, table: UserTable) -> None:

@@ -149,6 +149,8 @@ class DatasetLoader(BatchLoader):
         seed: Seed of the order.
         order_seed: Seed of the order of torch's `DataLoader`, used instead of `seed` unless None; see `torch_order`.
         drop_last: Drop the last batch of an epoch if it is not full.
+        balanced: Fill each epoch with equally many rows of each class of the target `class`: rows of rare classes are
+            repeated, rows of frequent ones take turns over the epochs.
 
     Raises:
         InvalidInputError: No rows, a missing column or value, a sequence without steps, a symbol outside the
@@ -167,6 +169,7 @@ class DatasetLoader(BatchLoader):
         rank: int = 0,
         world_size: int = 1,
         drop_last: bool = False,
+        balanced: bool = False,
         pad_to: int | None = None,
         allow_empty: bool = False,
     ) -> None:
@@ -178,6 +181,7 @@ class DatasetLoader(BatchLoader):
         self.seed = seed
         self.order_seed = order_seed
         self.drop_last = drop_last
+        self.balanced = balanced
         self._ordered: tuple[int, NDArray[np.int64]] | None = None  # epoch and its order
         if not len(self):
             raise InvalidConfigError(
@@ -230,15 +234,37 @@ class DatasetLoader(BatchLoader):
             return np.arange(rows)
         if self.order_seed is not None:
             return torch_order(rows, self.order_seed, epoch)
+        order = self._shuffled(rows, epoch)
+        return self._balanced(order, epoch) if self.balanced else order
+
+    def _shuffled(self, rows: int, epoch: int) -> NDArray[np.int64]:
         random = np.random.Philox(key=philox_key({"order": "epoch", "seed": self.seed, "epoch": epoch}))
         return np.argsort(random.random_raw(rows), kind="stable")
+
+    def _balanced(self, order: NDArray[np.int64], epoch: int) -> NDArray[np.int64]:
+        """Return the row numbers of an epoch with equally many rows of each class, in a given order of the places.
+
+        The rows of a class form one cycle in the order of epoch 0. Each epoch takes the next ones, so that none is
+        repeated before all others of its class were presented.
+        """
+        labels = self._arrays.labels
+        classes, places = np.unique(labels), np.arange(len(order))
+        first = self._shuffled(len(order), 0)
+        chosen = np.empty(len(order), np.int64)
+        for number, label in enumerate(classes):
+            members = first[labels[first] == label]
+            own = places[number :: len(classes)]
+            start = epoch * len(own)
+            chosen[own] = members[(start + np.arange(len(own))) % len(members)]
+        return chosen[order]
 
     def count_tokens(self, rows: int) -> int:
         return round(rows * float(self._arrays.lengths.mean()))
 
     def _identity(self) -> dict[str, Any]:
         settings = ("batch_size", "shuffle", "seed", "order_seed", "drop_last")
-        return {"rows": len(self._arrays), **{name: getattr(self, name) for name in settings}}
+        balanced = {"balanced": True} if self.balanced else {}  # omitted when False, as in earlier checkpoints
+        return {"rows": len(self._arrays), **{name: getattr(self, name) for name in settings}, **balanced}
 
 
 def torch_order(rows: int, seed: int, epoch: int) -> NDArray[np.int64]:

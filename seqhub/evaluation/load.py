@@ -1,6 +1,7 @@
 """Loading of model folders."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,13 @@ from seqhub.records import RunRecord
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+_HEADS = {  # end of a class -> head
+    "TokenClassification": "token",
+    "CausalLM": "causal",
+    "Seq2SeqLM": "seq2seq",
+    "ConditionalGeneration": "seq2seq",
+}
 
 
 def file_digest(path: Path) -> str:
@@ -116,3 +124,12 @@ def _config_with_code(folder: Path, trusted: bool) -> Any:
     if model.scheme == "hub":
         place = f"the repository {model.target}"
     raise InvalidConfigError(f"{folder}: the model runs code of {place}; consent with --trust-remote-code")
+
+
+def head_of(folder: Path) -> str:
+    """Return the head of a model without a record, by the name of its class; see `models.registry.HEADS`."""
+    try:
+        names = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or [""]
+    except (OSError, ValueError):  # `load_model` raises the error
+        names = [""]
+    return next((head for end, head in _HEADS.items() if str(names[0]).endswith(end)), "sequence")

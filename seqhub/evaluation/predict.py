@@ -13,7 +13,7 @@ from seqhub.data.file_kinds import FileOptions, column_kind
 from seqhub.data.file_rows import prepare_series, read_series, read_texts
 from seqhub.data.table_reader import UserTable, iterate_tables
 from seqhub.errors import InvalidInputError
-from seqhub.evaluation.load import load_model
+from seqhub.evaluation.load import head_of, load_model
 from seqhub.models.feature_extraction_series import SeriesFeatureExtractor
 from seqhub.models.predict import generate_texts, is_regression, labels_of, predict_logits, probabilities_of
 from seqhub.records import RunRecord
@@ -22,11 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _GIVEN = Path("the list of rows")  # in messages, instead of a file
-_HEADS = {  # end of the class of a model -> head
-    "TokenClassification": "token",
-    "CausalLM": "causal",
-    "ConditionalGeneration": "seq2seq",
-}
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,7 @@ class _Predictor:
         from transformers import AutoTokenizer
 
         record = RunRecord.load(folder) if (folder / RunRecord.FILE_NAME).is_file() else None
-        self.model = load_model(folder, _head(folder), trust_remote_code=trusted)
+        self.model = load_model(folder, head_of(folder), trust_remote_code=trusted)
         target = None if record is None else record.schema.target
         if target in ("next_symbol", "inputs"):
             what = "continues texts; use `generate`" if target == "next_symbol" else "reconstructs its inputs"
@@ -188,17 +183,6 @@ class _Predictor:
         if len(probabilities) != len(names):
             names = dict(enumerate(self.labels if len(self.labels) == len(probabilities) else ("0", "1")))
         return {str(names[number]): float(each) for number, each in enumerate(probabilities)}
-
-
-def _head(folder: Path) -> str:
-    """Return the head of a model without a record, by the name of its class."""
-    import json
-
-    try:
-        names = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or [""]
-    except (OSError, ValueError):  # `load_model` raises the error
-        names = [""]
-    return next((head for end, head in _HEADS.items() if str(names[0]).endswith(end)), "sequence")
 
 
 def _table(rows: Sequence[Any]) -> UserTable:

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from seqhub._logging import quiet_transformers
 from seqhub.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -118,6 +120,33 @@ def _word_splitter(boundaries: Literal["spaces", "unicode"]) -> tuple[Any, Any]:
     if boundaries == "spaces":
         return None, WhitespaceSplit()
     return Normalizers([Lowercase(), NFC()]), Split(Regex(_WORDS), "removed", invert=True)
+
+
+def symbols_of(folder: Path) -> tuple[tuple[str, ...], bool]:
+    """Return the symbols of a saved tokenizer of this module, in the order of their ids, and if it has an unknown one.
+
+    Args:
+        folder: Folder with `tokenizer.json`.
+
+    Raises:
+        InvalidInputError: If there is no tokenizer, or one of another kind, such as of word pieces.
+    """
+    from transformers import AutoTokenizer
+
+    if not (folder / "tokenizer.json").is_file():
+        raise InvalidInputError(f"{folder} has no tokenizer.json, so its vocabulary is unknown")
+    with quiet_transformers():
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    entries = sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
+    special = {tokenizer.pad_token, tokenizer.unk_token, tokenizer.eos_token}
+    symbols = tuple(name for name, _ in entries if name not in special)
+    if entries[0] != (tokenizer.pad_token, 0) or [id for _, id in entries[1 : len(symbols) + 1]] != list(
+        range(1, len(symbols) + 1)
+    ):
+        raise InvalidInputError(f"the tokenizer in {folder} is not one of characters or words")
+    if type(tokenizer.backend_tokenizer.model).__name__ != "WordLevel":
+        raise InvalidInputError(f"the tokenizer in {folder} is not one of characters or words")
+    return symbols, tokenizer.unk_token is not None
 
 
 def encode(tokenizer: Any, texts: Sequence[str], *, first_row: int = 0) -> BatchEncoding:

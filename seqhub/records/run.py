@@ -85,6 +85,15 @@ class TrainingData(TypedDict, total=False):
     baselines: dict[str, dict[str, float]]  # name -> split -> accuracy, or mean squared error of numbers
 
 
+class BaseModelRecord(TypedDict):
+    """Saved model from which a run started, see `training.base_model`."""
+
+    name: str  # repository id, or name of the folder
+    weights: str  # SHA-256 of model.safetensors; empty if it has another file
+    new: list[str]  # parameters with new initial values, such as those of new outputs
+    frozen: list[str]  # parameters that were not trained
+
+
 class Probe(TypedDict, total=False):
     """First sequences of the test split and their logits, from the model in memory with batches of one."""
 
@@ -101,7 +110,7 @@ class RunRecord(Record):
     """
 
     FILE_NAME = "run.json"
-    OPTIONAL = ("model_id", "sizes", "conformance", "best")
+    OPTIONAL = ("model_id", "sizes", "conformance", "best", "base_model")
     KEYS = {"task": "address"}  # noqa: RUF012  a ClassVar, as in the base class
 
     task: TaskField = TaskField()
@@ -129,6 +138,8 @@ class RunRecord(Record):
     """Result of the tests of a wrapped model before training, see `models.conformance`."""
     best: dict[str, float] | None = None
     """Lowest validation loss of a run with patience, and the training sequences presented until then."""
+    base_model: BaseModelRecord | None = None
+    """Model from which a run with fine-tuning started; None for new weights."""
 
     @property
     def probes(self) -> list[Any]:

@@ -20,7 +20,7 @@ from seqhub.models.feature_extraction_series import SeriesFeatureExtractor
 from seqhub.models.reports import Conformance
 from seqhub.models.sizing import measure_sizes
 from seqhub.records import RunRecord, command_line, environment
-from seqhub.records.run import TrainingData
+from seqhub.records.run import BaseModelRecord, TrainingData
 from seqhub.training import checkpoints
 from seqhub.training.config import TrainConfig
 from seqhub.training.state import TrainerState
@@ -40,6 +40,7 @@ def build_record(
     *,
     native: bool = False,
     conformance: Conformance | None = None,
+    base_model: BaseModelRecord | None = None,
 ) -> RunRecord:
     """Return the record of a finished run, without probe and files, which `save_run` adds.
 
@@ -53,6 +54,7 @@ def build_record(
         processes: Number of processes.
         native: True for the native training loop, whose results differ from those of torch by rounding.
         conformance: Results of the tests of a wrapped model.
+        base_model: Model from which the run started.
     """
     data = describe_training_data(config, source, state.sequences) | {"tokens": tokens}
     return RunRecord(
@@ -77,7 +79,10 @@ def build_record(
         model_id=config.model_id,
         sizes=measure_sizes(model),
         conformance=conformance,
-        best=None if state.best_loss is None else {"loss": state.best_loss, "sequences": state.best_sequences},
+        best={"loss": state.best_loss, "sequences": state.best_sequences}
+        if config.patience and state.best_loss is not None
+        else None,
+        base_model=base_model,
     )
 
 

@@ -16,6 +16,7 @@ _LARGEST = {  # upper bounds that catch typing errors
     "hidden_size": 65_536,
     "num_hidden_layers": 1_000,
     "batch_size": 1_000_000,
+    "gradient_accumulation_steps": 100_000,
     "evaluate_size": 10_000_000,
     "threads": 1_024,
 }
@@ -78,7 +79,8 @@ def _check_ranges(config: TrainConfig) -> None:
         value = getattr(config, each.name)
         _require(config, each.name, not isinstance(value, float) or isfinite(value), "a finite number")
     sizes = ("hidden_size", "num_hidden_layers", "epochs", "max_sequences", "batch_size", "threads")
-    for name in (*sizes, "evaluate_every", "evaluate_size", "checkpoint_every", "criterion_scale"):
+    for name in (*sizes, "evaluate_every", "evaluate_size", "checkpoint_every", "criterion_scale",
+                 "gradient_accumulation_steps", "plateau_patience"):  # fmt: skip
         value = getattr(config, name)
         _require(config, name, value is None or value >= 1, "at least 1")
     for name, largest in _LARGEST.items():
@@ -122,5 +124,18 @@ def _check_combinations(config: TrainConfig) -> None:
         config.task.schema.target in ("class", "step_class") and config.data != STREAM and not config.single_logit
     )
     _require(config, "class_weights", weighted, "False without classes, with single_logit, or with data=stream")
+    balanced = not config.balanced_sampling or (config.task.schema.target == "class" and config.data != STREAM)
+    _require(config, "balanced_sampling", balanced, "False without a class for each row, or with data=stream")
+    once = not (config.balanced_sampling and config.class_weights)
+    _require(config, "balanced_sampling", once, "False with class_weights, which has the same purpose")
+    ordered = not config.balanced_sampling or config.order_seed is None
+    _require(config, "balanced_sampling", ordered, "False with order_seed, which determines the order of all rows")
+    whole = config.gradient_accumulation_steps == 1 or not config.chunk_steps
+    _require(config, "gradient_accumulation_steps", whole, "1 with chunk_steps, which has a step for each segment")
+    _require(config, "freeze", not config.freeze or config.base_model is not None, "omitted without a base model")
+    own = config.base_model is None or config.weights_seed is None
+    _require(config, "weights_seed", own, "omitted with a base model, which has the initial weights")
+    rises = config.warmup == 0 or config.schedule != "one_cycle"
+    _require(config, "warmup", rises, "0 with schedule=one_cycle, which begins with a rise of its own")
     passes = config.schedule != "step" or config.data != STREAM or config.decay_every > 0
     _require(config, "decay_every", passes, f"at least 1 with data={STREAM}, which has no end")

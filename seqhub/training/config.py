@@ -6,19 +6,30 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_type_
 
 from seqhub.errors import InvalidConfigError
 from seqhub.models.ids import ModelId
-from seqhub.tasks.ref import TaskField
+from seqhub.tasks.ref import FILE, TaskField
 from seqhub.training.launch import launcher_cpu, launcher_precision
 
 if TYPE_CHECKING:
     from seqhub.tasks.schema import StoppingRule
 
 Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
-Schedule = Literal["constant", "linear", "cosine", "step", "error"]
+Schedule = Literal["constant", "linear", "cosine", "one_cycle", "step", "plateau", "error"]
 Precision = Literal["no", "bf16"]
 Tracker = Literal["tensorboard", "trackio"]
 Recorded = Literal["gradients", "activations"]
 
 _RECORDED_AS = {"task": "address", "criterion_scale": "strictness"}  # names in records of format 1
+
+_ADDED = (
+    "patience",
+    "class_weights",
+    "gradient_accumulation_steps",
+    "plateau_patience",
+    "balanced_sampling",
+    "base_model",
+    "freeze",
+)
+"""Settings that earlier checkpoints do not have."""
 
 STREAM, SPLITS = "stream", "splits"  # values of `data` that are not paths
 
@@ -44,6 +55,12 @@ class TrainConfig:
     forget_bias: Annotated[float, "Bias of the forget gate, for --initialization forget_bias"] = 1.0
     chrono_max_steps: Annotated[int | None, "Longest lag for --initialization chrono, in steps"] = None
     model_options: Annotated[dict[str, Any], "Other fields of the model's config class"] = field(default_factory=dict)
+    base_model: Annotated[
+        str | None, "Saved model to start from: a folder or a repository; its outputs are new where the labels differ"
+    ] = None
+    freeze: Annotated[
+        tuple[str, ...], "Parameters of the base model that are not trained, as in 'model.*'; may be repeated"
+    ] = ()
     single_logit: Annotated[bool, "One logit with a logistic loss for two classes, instead of two logits"] = False
 
     data: Annotated[
@@ -52,7 +69,10 @@ class TrainConfig:
     data_options: Annotated[dict[str, Any], "Options for reading a file"] = field(default_factory=dict)
     epochs: Annotated[int, "Number of passes over the data; not for a stream"] = 1
     max_sequences: Annotated[int, "Number of training sequences after which an unsolved run ends"] = 100_000
-    batch_size: Annotated[int, "Number of sequences for each optimizer step, over all processes"] = 16
+    batch_size: Annotated[int, "Number of sequences in a batch, over all processes"] = 16
+    gradient_accumulation_steps: Annotated[
+        int, "Number of batches whose gradients are added up for an optimizer step, as one larger batch in less memory"
+    ] = 1
     seed: Annotated[int, "Seed of weights, data and order"] = 0
     weights_seed: Annotated[int | None, "Seed for torch.manual_seed, to initialise weights as torch's modules do"] = (
         None
@@ -65,10 +85,14 @@ class TrainConfig:
     optimizer: Annotated[Optimizer, "Optimizer: adam, adamw, rmsprop or sgd"] = "adam"
     learning_rate: Annotated[float, "Learning rate at the start, or after warm-up"] = 1e-2
     schedule: Annotated[
-        Schedule, "Learning-rate schedule: constant, linear or cosine (to zero at max_sequences), step or error"
+        Schedule,
+        "Learning-rate schedule: constant, linear or cosine (to zero at max_sequences), one_cycle, step, plateau or error",
     ] = "constant"
-    decay: Annotated[float, "Factor on the learning rate, for --schedule step; it rises if above 1"] = 0.1
+    decay: Annotated[float, "Factor on the learning rate, for --schedule step and plateau; it rises if above 1"] = 0.1
     decay_every: Annotated[int, "Training sequences between two factors; 0 for a pass over the data"] = 0
+    plateau_patience: Annotated[
+        int, "Validations without a lower loss after which the rate falls, for --schedule plateau"
+    ] = 3
     error_reference: Annotated[float, "Error below which the learning rate falls, for --schedule error"] = 0.1
     error_floor: Annotated[float, "Smallest factor on the learning rate, for --schedule error"] = 0.01
     warmup: Annotated[int, "Number of sequences over which the learning rate rises from zero"] = 0
@@ -93,6 +117,9 @@ class TrainConfig:
         int, "Validations without a lower loss after which the run ends, with the best weights; 0 for neither"
     ] = 0
     class_weights: Annotated[bool, "Loss weighted by the inverse of the number of training rows of each class"] = False
+    balanced_sampling: Annotated[bool, "Epochs with equally many rows of each class, rows of rare classes repeated"] = (
+        False
+    )
 
     # The defaults are the arguments of `accelerate launch`
     precision: Annotated[Precision, "Precision: no, or bf16 for mixed precision"] = field(
@@ -157,10 +184,20 @@ class TrainConfig:
         `data` and `data_options` may name a moved file or folder, as its content is compared instead. The length of
         the run may not change if the learning rate depends on it.
         """
-        length = set() if self.schedule in ("linear", "cosine") else {"max_sequences", "epochs"}
+        length = set() if self.schedule in ("linear", "cosine", "one_cycle") else {"max_sequences", "epochs"}
         return frozenset(
             {"stop_at", "threads", "trackers", "trust_remote_code", "checkpoint_every", "data", "data_options", *length}
         )
+
+    @property
+    def step_size(self) -> int:
+        """Number of sequences for each optimizer step, over all processes."""
+        return self.batch_size * self.gradient_accumulation_steps
+
+    @property
+    def computes_validation_loss(self) -> bool:
+        """Whether validations compute the loss of all their rows; others may end early."""
+        return self.patience > 0 or self.schedule == "plateau" or self.task.name == FILE
 
     @property
     def file(self) -> Path | None:
@@ -179,10 +216,14 @@ class TrainConfig:
         for name in ("hidden_size", "num_hidden_layers", "initialization"):  # None means the default of the model
             if values[name] is None:
                 values[name] = getattr(defaults, name, None)
+        values["freeze"] = list(self.freeze)
+        if self.base_model is not None and Path(self.base_model).is_dir():
+            values["base_model"] = Path(self.base_model).resolve().name
         if self.data not in (STREAM, SPLITS):
             values["data"] = Path(self.data).name
-        for name in ("patience", "class_weights"):  # omitted when default, so that earlier checkpoints can be resumed
-            if not values[name]:
+        defaults = {each.name: each.default for each in fields(self) if each.name in _ADDED}
+        for name, default in defaults.items():  # omitted when default, so that earlier checkpoints can be resumed
+            if values[name] == (list(default) if name == "freeze" else default):
                 del values[name]
         return {_RECORDED_AS.get(name, name): value for name, value in values.items()}
 

@@ -31,7 +31,8 @@ def configure(
 
     Raises:
         UnknownNameError: Unknown task, config, setting or option.
-        InvalidConfigError: Value out of range, or no task and no file.
+        InvalidConfigError: Value out of range, or no task and no file; or a setting of the architecture that differs
+            from the base model.
         InvalidInputError: The file cannot be read, or its columns do not determine a choice.
     """
     known = [each.name for each in fields(TrainConfig)]
@@ -39,6 +40,7 @@ def configure(
         if name not in known:
             raise UnknownNameError.of("setting", name, known)
     options = dict(data_options or {})
+    chosen = dict(options)
     file = _file(task, given.get("data"))
     if file is not None:
         from seqhub.data.file_kinds import task_of_file  # imported here because pyarrow is slow for `--help`
@@ -53,7 +55,17 @@ def configure(
             raise InvalidConfigError.of("kind", kind, "omitted without a file of rows", ref)
         if options and not ref.is_custom:
             raise UnknownNameError.of(f"data option of {ref}", next(iter(options)), ["none"])
+    base = None
+    if given.get("base_model") is not None:
+        from seqhub.training.base_model import ARCHITECTURE, BaseModel  # imported here because torch is slow
+
+        base = BaseModel.load(given["base_model"], trust_remote_code=given.get("trust_remote_code", False))
+        given = {name: value for name, value in given.items() if name not in ARCHITECTURE} | base.settings(given)
+        if file is not None:
+            options |= base.file_options(chosen, ref.schema.vocabulary is not None, file)
     recommended = recipe(ref, given.get("model"), recipe_name)
+    if base is not None:
+        recommended = {name: value for name, value in recommended.items() if name not in ARCHITECTURE}
     model = given.get("model") or recommended["model"]
     settings = {
         "task": ref,
@@ -64,11 +76,16 @@ def configure(
         "data_options": options,
     }
     config = TrainConfig(**settings)
-    if ref.name == FILE and "evaluate_every" not in given:
+    if ref.name == FILE:
         from seqhub.training.dataloaders import data_source
+        from seqhub.training.recipes.solve import file_length
 
         rows = data_source(config).sizes["train"]
-        config = replace(config, evaluate_every=rows, checkpoint_every=max(rows, config.checkpoint_every))
+        length = file_length(rows, texts=ref.schema.vocabulary is not None)
+        if base is not None or ModelId.parse(model).is_wrapped:
+            length.pop("learning_rate", None)
+        length |= {"evaluate_every": rows, "checkpoint_every": max(rows, config.checkpoint_every)}
+        config = replace(config, **{name: value for name, value in length.items() if name not in given})
     return config
 
 

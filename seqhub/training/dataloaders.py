@@ -20,14 +20,14 @@ def data_source(config: TrainConfig) -> DataSource:
 
 
 def training_loader(config: TrainConfig, source: DataSource, rank: int = 0, world_size: int = 1) -> BatchLoader:
-    """Return the data loader of the training batches; each process gets its slice of every batch."""
+    """Return the data loader of the rows of each optimizer step; each process gets its slice."""
     if config.data == STREAM:
-        return StreamLoader(config.task, "train", config.seed, config.batch_size, rank, world_size)
+        return StreamLoader(config.task, "train", config.seed, config.step_size, rank, world_size)
     _load(source)
     rows = source.training_rows
     return DatasetLoader(
-        rows, source.schema, config.batch_size, shuffle=True, seed=config.seed,
-        order_seed=config.order_seed, rank=rank, world_size=world_size,
+        rows, source.schema, config.step_size, shuffle=True, seed=config.seed,
+        order_seed=config.order_seed, rank=rank, world_size=world_size, balanced=config.balanced_sampling,
     )  # fmt: skip
 
 

@@ -26,12 +26,23 @@ class LossScale(NamedTuple):
     factor: float
     learns: bool
 
+    def of_share(self, weight: float) -> float:
+        """Return the factor for a part of the batch, see `shares_of`; with arguments, the loss is a part of the sum."""
+        return self.factor if self.arguments else self.factor * weight
+
 
 _UNSCALED = LossScale({}, 1, True)
 
 
 def loss_scale(
-    accelerator: Accelerator, model: Any, schema: TaskSchema, batch: dict[str, Tensor], local_rows: int, rows: int
+    accelerator: Accelerator,
+    model: Any,
+    schema: TaskSchema,
+    batch: dict[str, Tensor],
+    local_rows: int,
+    rows: int,
+    *,
+    divided: bool = False,
 ) -> LossScale:
     """Return the scale for a batch or a segment of its steps; must be called by every process.
 
@@ -42,12 +53,13 @@ def loss_scale(
         batch: Inputs and labels for the model.
         local_rows: Number of rows of this process; 0 if `batch` is a `placeholder`.
         rows: Number of rows of all processes, at least 1.
+        divided: Whether the model gets the batch in `shares_of` it.
     """
     processes = accelerator.num_processes
     if schema.target == "step_class":  # with one process too: segments have unequal numbers of counted steps
         counted = accelerator.reduce((batch["labels"] != NO_LABEL).sum())
         return LossScale({"num_items_in_batch": _per_process(counted, processes)}, 1, bool(counted))
-    if processes == 1:
+    if processes == 1 and not divided:
         return _UNSCALED
     if schema.target == "next_symbol":
         if logistic_outputs(model):  # the loss is a mean over sequences
@@ -61,6 +73,33 @@ def loss_scale(
         steps = batch["attention_mask"].sum() if local_rows else batch["attention_mask"].new_zeros(())
         return LossScale({}, float(steps) * processes / float(accelerator.reduce(steps.clone())), True)
     return LossScale({}, local_rows * processes / rows, True)
+
+
+def shares_of(batch: dict[str, Tensor], schema: TaskSchema, shares: int) -> list[tuple[dict[str, Tensor], float]]:
+    """Return a batch in contiguous parts of its rows, each with its weight in a mean over the batch.
+
+    Args:
+        batch: Batch of a data loader, with at least one row.
+        schema: Schema of the rows.
+        shares: Number of parts, fewer if the batch has fewer rows.
+
+    >>> import torch
+    >>> batch = {"labels": torch.arange(5), "attention_mask": torch.ones(5, 2)}
+    >>> [(part["labels"].tolist(), weight) for part, weight in shares_of(batch, TaskSchema(target="class"), 2)]
+    [([0, 1], 0.4), ([2, 3, 4], 0.6)]
+    """
+    rows = len(batch["labels"])
+    count = min(shares, rows)
+    ends = [rows * number // count for number in range(count + 1)]
+    mask = batch["attention_mask"]
+    found = []
+    for start, end in zip(ends, ends[1:], strict=False):
+        part = {name: tensor[start:end] for name, tensor in batch.items()}
+        weight = (end - start) / rows
+        if schema.target == "inputs":  # the loss is a mean over steps
+            weight = float(mask[start:end].sum()) / float(mask.sum())
+        found.append((part, weight))
+    return found
 
 
 def placeholder(batch: dict[str, Tensor]) -> dict[str, Tensor]:

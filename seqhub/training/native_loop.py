@@ -23,6 +23,7 @@ from seqhub.native.trainer import ErrorRate, NativeTrainer, Objective, Optimizer
 from seqhub.records import RunRecord
 from seqhub.tasks.schema import Batch, TaskSchema
 from seqhub.training.artifacts import build_record
+from seqhub.training.base_model import base_model
 from seqhub.training.config import TrainConfig
 from seqhub.training.dataloaders import ValidationRows, data_source, length_of, training_loader
 from seqhub.training.model_setup import create_model
@@ -30,6 +31,7 @@ from seqhub.training.state import TrainerState, learning_rate
 from seqhub.training.stopping import Criteria
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel
 
 _CALL_SIZE = 4096  # sequences of a native call at most, for little memory and a short delay before a stop
@@ -71,8 +73,8 @@ def reason_not_native(config: TrainConfig, source: DataSource | None = None) -> 
         "trackers": (),
         "record": (),
         "chunk_steps": 0,
-        "patience": 0,
         "class_weights": False,
+        "freeze": (),
     }
     for name, supported in supports.items():
         if getattr(config, name) != supported:
@@ -106,10 +108,13 @@ def train_native(
     loader, validation = training_loader(config, source), ValidationRows(config, source)
     total, epoch = length_of(config, loader)
     model = initial_model(config, schema)
+    base = base_model(config)
+    base_record = None if base is None else base.start(model, config, schema)
     trainer = _native_trainer(config, model, schema)
     scorer = _NativeScorer(trainer, model, schema)
     criteria = Criteria(config.task, config.accuracy, config.seed, config.stopping_rule)
     state, history = TrainerState(), []
+    best: dict[str, Tensor] = {}  # weights with the lowest validation loss, for patience
 
     started = time.perf_counter()
     solved = False
@@ -119,10 +124,11 @@ def train_native(
         while state.sequences < until:
             if stopped():
                 raise AbandonedError
-            batches = max(1, min(until - state.sequences, _CALL_SIZE) // config.batch_size)
+            batches = max(1, min(until - state.sequences, _CALL_SIZE) // config.step_size)
             rows = loader.next_arrays(batches)
-            first, size = state.sequences, config.batch_size
+            first, size = state.sequences, config.step_size
             rates = np.array([learning_rate(config, first + n, total, epoch) for n in range(0, len(rows), size)])
+            rates *= state.plateau
             errors = trainer.train(rows.inputs, rows.lengths, rows.labels, size, rates)
             rate = float(rates[-1])
             if config.schedule == "error":
@@ -135,17 +141,23 @@ def train_native(
             state.add(errors)
 
         began = time.perf_counter()
-        correct, seen = _validate(trainer, validation, config)
+        correct, seen, validation_loss = _validate(trainer, validation, config)
         criteria.check(state.sequences, correct, seen, scorer)
+        if validation_loss is not None and state.is_best(validation_loss, config) and config.patience:
+            trainer.write_to(model)
+            best = {name: each.detach().clone() for name, each in model.state_dict().items()}
         state.check_seconds += time.perf_counter() - began
         state.seconds = time.perf_counter() - started
-        history.append(state.history_row(config, correct, seen, rate))
-        solved = criteria.met(config.stop_at)
+        history.append(state.history_row(config, correct, seen, rate, validation_loss))
+        solved = criteria.met(config.stop_at) or 0 < config.patience <= state.waited
 
     state.seconds = time.perf_counter() - started
     trainer.write_to(model)
+    if best:
+        model.load_state_dict(best)
     tokens = loader.count_tokens(state.sequences)
-    return NativeRun(model, build_record(config, source, model, state, criteria.met_at(), tokens, native=True), history)
+    record = build_record(config, source, model, state, criteria.met_at(), tokens, native=True, base_model=base_record)
+    return NativeRun(model, record, history)
 
 
 def _objective(model: Any, schema: TaskSchema) -> Objective:
@@ -170,15 +182,19 @@ def _native_trainer(config: TrainConfig, model: "PreTrainedModel", schema: TaskS
     return NativeTrainer(model, _objective(model, schema), optimizer, error_rate)
 
 
-def _validate(trainer: NativeTrainer, validation: ValidationRows, config: TrainConfig) -> tuple[float, int]:
-    """Return the number of correct rows and of evaluated rows of one validation, like `train.validate`."""
-    correct, seen = 0.0, 0
+def _validate(
+    trainer: NativeTrainer, validation: ValidationRows, config: TrainConfig
+) -> tuple[float, int, float | None]:
+    """Return the numbers of correct and of evaluated rows of one validation, and the loss, like `train.validate`."""
+    correct, loss, seen = 0.0, 0.0, 0
+    with_loss = config.computes_validation_loss
     for rows in validation.arrays():
-        correct += float(_metrics(trainer, rows)[:, 3].sum())
+        metrics = _metrics(trainer, rows)
+        correct, loss = correct + float(metrics[:, 3].sum()), loss + float(metrics[:, 2].sum(dtype=np.float64))
         seen += len(rows)
-        if not reaches(config.accuracy, validation.rows - (seen - correct), validation.rows):
+        if not with_loss and not reaches(config.accuracy, validation.rows - (seen - correct), validation.rows):
             break
-    return correct, seen
+    return correct, seen, loss / seen if with_loss else None
 
 
 def _metrics(trainer: NativeTrainer, rows: CollatedArrays) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from seqhub.errors import InvalidConfigError
 from seqhub.training.config import TrainConfig
 
+ONE_CYCLE_RISE, ONE_CYCLE_START, ONE_CYCLE_END = 0.3, 25.0, 1e4  # pct_start, div_factor and final_div_factor of torch
 ERROR_WEIGHT = 0.005  # weight of one step in the moving average of schedule=error
 
 
@@ -34,13 +35,23 @@ class TrainerState:
     best_loss: float | None = None  # lowest validation loss, for patience
     best_sequences: int = 0  # training sequences presented until then
     waited: int = 0  # validations since then
+    plateau: float = 1.0  # factor on the learning rate, for schedule=plateau
+    plateau_waited: int = 0  # validations since the lowest loss or the last decay
 
-    def is_best(self, validation_loss: float) -> bool:
-        """Add the loss of a validation, and return whether it is the lowest so far."""
+    def is_best(self, validation_loss: float, config: TrainConfig) -> bool:
+        """Add the loss of a validation, and return whether it is the lowest so far.
+
+        With schedule=plateau, the factor on the learning rate falls after `plateau_patience` others.
+        """
         if self.best_loss is None or validation_loss < self.best_loss:
-            self.best_loss, self.best_sequences, self.waited = validation_loss, self.sequences, 0
+            self.best_loss, self.best_sequences, self.waited, self.plateau_waited = (
+                validation_loss, self.sequences, 0, 0,
+            )  # fmt: skip
             return True
         self.waited += 1
+        self.plateau_waited += 1
+        if config.schedule == "plateau" and self.plateau_waited >= config.plateau_patience:
+            self.plateau, self.plateau_waited = self.plateau * config.decay, 0
         return False
 
     def error_factor(self, largest: float, config: TrainConfig) -> float:
@@ -94,7 +105,9 @@ def learning_rate(config: TrainConfig, sequences: int, total: int, epoch: int) -
     """Return the learning rate after a number of training sequences.
 
     It depends on the arguments only, so resuming is exact. For schedule=error it is multiplied by
-    `TrainerState.error_factor`.
+    `TrainerState.error_factor`, for schedule=plateau by `TrainerState.plateau`. The schedule one_cycle rises from 1/25
+    of the rate over three tenths of the run and falls to 1/250,000 of it, both along half a cosine: Smith & Topin
+    (2019), "Super-Convergence", with the numbers of torch's `OneCycleLR`; momentum stays constant.
 
     Args:
         config: Settings of the run, with the schedule.
@@ -112,5 +125,15 @@ def learning_rate(config: TrainConfig, sequences: int, total: int, epoch: int) -
     if config.schedule == "step":
         return config.learning_rate * config.decay ** (sequences // (config.decay_every or epoch))
     done = (sequences - config.warmup) / max(1, total - config.warmup)
+    if config.schedule == "one_cycle":
+        first, last = 1 / ONE_CYCLE_START, 1 / (ONE_CYCLE_START * ONE_CYCLE_END)
+        if done < ONE_CYCLE_RISE:
+            return config.learning_rate * _between(first, 1.0, done / ONE_CYCLE_RISE)
+        return config.learning_rate * _between(1.0, last, min(1.0, (done - ONE_CYCLE_RISE) / (1 - ONE_CYCLE_RISE)))
     factors = {"linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
     return config.learning_rate * factors.get(config.schedule, 1.0)
+
+
+def _between(start: float, end: float, done: float) -> float:
+    """Return a value on half a cosine from start to end."""
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * done))

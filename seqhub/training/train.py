@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from seqhub.tasks.ref import FILE
 from seqhub.tasks.schema import TaskSchema
 from seqhub.training import checkpoints
 from seqhub.training.artifacts import build_record, save_run
+from seqhub.training.base_model import base_model
 from seqhub.training.class_weights import class_weights
 from seqhub.training.config import TrainConfig
 from seqhub.training.configure import configure
@@ -36,7 +37,7 @@ from seqhub.training.history import FILE_NAME as HISTORY
 from seqhub.training.history import History
 from seqhub.training.hooks import capture, leaves
 from seqhub.training.launch import Launch, launch, require_supported_settings
-from seqhub.training.loss_scale import loss_scale, placeholder
+from seqhub.training.loss_scale import loss_scale, placeholder, shares_of
 from seqhub.training.main_guard import require_main_guard
 from seqhub.training.metric_buffer import MetricBuffer
 from seqhub.training.model_setup import create_model, require_conformance
@@ -161,12 +162,15 @@ def _train(
 
     # model, with the vocabulary and labels of the task
     model = bare_model = create_model(config, schema)
+    base = base_model(config)
+    base_record = None if base is None else base.start(bare_model, config, schema)
+    del base
     conformance = require_conformance(config, bare_model, schema)
     use_native_scans(bare_model)  # a loop in torch operations would take longer than the rest of the step
     model = accelerator.prepare(model)
     # The optimizer is not wrapped by Accelerate: the wrapper is for fp16 and gradient accumulation, and takes 0.3 ms a
     # step
-    parameters = list(bare_model.parameters())
+    parameters = [each for each in bare_model.parameters() if each.requires_grad]
     optimizer = _optimizer(config, parameters, accelerator.device)
 
     _check_forward_pass(config, source, bare_model, accelerator.device)
@@ -246,27 +250,36 @@ def _train(
             batch = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}
         if config.schedule not in ("constant", "error") or config.warmup:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(config, state.sequences, total, epoch)
+                group["lr"] = learning_rate(config, state.sequences, total, epoch) * state.plateau
 
         logits: list[Tensor] = []
         carried = None
+        divided = config.gradient_accumulation_steps > 1
         for part in segments(batch if local_rows else placeholder(batch), config.chunk_steps):
-            scale = loss_scale(accelerator, bare_model, schema, part, local_rows, rows)
+            scale = loss_scale(accelerator, bare_model, schema, part, local_rows, rows, divided=divided)
             extra: dict[str, Any] = {"past_key_values": carried, "use_cache": True} if config.chunk_steps else {}
-            with torch.set_grad_enabled(scale.learns), _model_errors(config):
-                if weighted is None:
-                    output = model(**part, **scale.arguments, **extra)
-                else:
-                    output = model(**{name: each for name, each in part.items() if name != "labels"}, **extra)
-                    output.loss = weighted(output.logits, part["labels"], scale)
-            outputs = output.logits.detach() if local_rows else output.logits.detach()[:0]
+            shares = [(part, 1.0)] if not divided else shares_of(part, schema, config.gradient_accumulation_steps)
+            summed: list[Tensor] = []
+            for number, (share, weight) in enumerate(shares, 1):
+                apart = number < len(shares) and world_size > 1  # gradients are averaged after the last share
+                with model.no_sync() if apart else nullcontext():
+                    with torch.set_grad_enabled(scale.learns), _model_errors(config):
+                        if weighted is None:
+                            output = model(**share, **scale.arguments, **extra)
+                        else:
+                            output = model(**{name: each for name, each in share.items() if name != "labels"}, **extra)
+                            output.loss = weighted(output.logits, share["labels"], scale)
+                    summed.append(output.logits.detach() if local_rows else output.logits.detach()[:0])
+                    if scale.learns:
+                        factor = scale.of_share(weight)
+                        loss = output.loss if factor == 1 else output.loss * factor
+                        loss.backward()  # `accelerator.backward` would only add a division by one to the graph
+            outputs = summed[0] if len(summed) == 1 else torch.cat(summed)
             logits.append(outputs)
             if config.chunk_steps and config.carry_state:
                 carried = output.past_key_values.detach()
             if not scale.learns:  # only the state is carried on, without an optimizer step
                 continue
-            loss = output.loss if scale.factor == 1 else output.loss * scale.factor
-            loss.backward()  # `accelerator.backward` would only add a division by one to the graph
             if config.max_grad_norm:
                 torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             if config.schedule == "error":
@@ -303,7 +316,7 @@ def _train(
             recorded.clear()  # values recorded during the validation
             state.check_seconds += time.perf_counter() - began
             state.seconds = time.perf_counter() - started
-            if validation_loss is not None and state.is_best(validation_loss):
+            if validation_loss is not None and state.is_best(validation_loss, config) and config.patience:
                 best = {name: each.detach().cpu().clone() for name, each in bare_model.state_dict().items()}
             row = state.history_row(config, correct, seen, optimizer.param_groups[0]["lr"], validation_loss)
             history.append(row)
@@ -335,8 +348,9 @@ def _train(
     if accelerator.is_main_process:
         tokens = loader.count_tokens(state.sequences)
         record = build_record(
-            config, source, bare_model, state, criteria.met_at(), tokens, world_size, conformance=conformance
-        )
+            config, source, bare_model, state, criteria.met_at(), tokens, world_size, conformance=conformance,
+            base_model=base_record,
+        )  # fmt: skip
         try:
             save_run(config.output_dir, bare_model, source, record)
         except SaveError as error:
@@ -355,13 +369,15 @@ def validate(
     validation: ValidationRows,
     config: TrainConfig,
 ) -> tuple[float, int, float | None]:
-    """Return the numbers of correct and of evaluated rows of one validation, and the mean loss for `config.patience`.
+    """Return the numbers of correct and of evaluated rows of one validation, and the mean loss.
 
     It must be called by every process. A sequence with a class or symbol per step counts by its share of correct steps.
-    Without patience, a validation ends early once it can no longer reach the threshold `config.accuracy`.
+    Unless `config.computes_validation_loss`, the loss is None, and a validation ends early once it can no longer reach
+    the threshold `config.accuracy`.
     """
     model.eval()
     correct, loss, seen = 0.0, 0.0, 0
+    with_loss = config.computes_validation_loss
     with torch.inference_mode(), accelerator.autocast(), _model_errors(config):
         for batch, rows in validation.batches():
             batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
@@ -369,7 +385,7 @@ def validate(
             local = torch.zeros(2, dtype=torch.float64)
             if len(labels):
                 logits, logistic, mask = model(**batch).logits, logistic_outputs(model), batch["attention_mask"]
-                if config.patience:
+                if with_loss:
                     local = example_metrics(schema, logits, labels, mask, logistic)[:, [3, 2]].cpu().double().sum(dim=0)
                 else:
                     local[0] = example_accuracy(schema, logits, labels, mask, logistic).cpu().double().sum()
@@ -377,12 +393,10 @@ def validate(
                 local = accelerator.reduce(local.to(accelerator.device))
             correct, loss = correct + float(local[0]), loss + float(local[1])
             seen += rows
-            if not config.patience and not reaches(
-                config.accuracy, validation.rows - (seen - correct), validation.rows
-            ):
+            if not with_loss and not reaches(config.accuracy, validation.rows - (seen - correct), validation.rows):
                 break
     model.train()
-    return correct, seen, loss / seen if config.patience else None
+    return correct, seen, loss / seen if with_loss else None
 
 
 def _largest_error(accelerator: Accelerator, errors: Tensor) -> float:

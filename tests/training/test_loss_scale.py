@@ -14,7 +14,7 @@ from seqhub.data.loader import DatasetLoader, loader_of
 from seqhub.tasks.schema import NO_LABEL, TaskSchema
 from seqhub.tasks.splits import Split
 from seqhub.training.config import TrainConfig
-from seqhub.training.loss_scale import loss_scale, placeholder
+from seqhub.training.loss_scale import loss_scale, placeholder, shares_of
 from seqhub.training.model_setup import create_model
 from seqhub.training.tbptt import segments
 from tests.helpers.example_configs import KINDS, model_for
@@ -71,7 +71,13 @@ def model_of(settings: dict[str, Any], folder: Path) -> tuple[Any, TaskSchema, T
 
 
 def gradients(
-    processes: Any, model: Any, schema: TaskSchema, batch: dict[str, torch.Tensor], rows: int, steps: int
+    processes: Any,
+    model: Any,
+    schema: TaskSchema,
+    batch: dict[str, torch.Tensor],
+    rows: int,
+    steps: int,
+    shares: int = 1,
 ) -> list[torch.Tensor]:
     """Return one gradient for each segment of a batch, computed like in `train`."""
     found, local_rows = [], len(batch["labels"])
@@ -80,14 +86,15 @@ def gradients(
     state = None
     for part in segments(batch if local_rows else placeholder(batch), steps):
         model.zero_grad(set_to_none=False)
-        scale = loss_scale(processes, model, schema, part, local_rows, rows)
+        scale = loss_scale(processes, model, schema, part, local_rows, rows, divided=shares > 1)
         extra = {"past_key_values": state, "use_cache": True} if steps else {}
-        with torch.set_grad_enabled(scale.learns):
-            output = model(**part, **scale.arguments, **extra)
+        for share, weight in shares_of(part, schema, shares):
+            with torch.set_grad_enabled(scale.learns):
+                output = model(**share, **scale.arguments, **extra)
+            if scale.learns:
+                (output.loss * scale.of_share(weight)).backward()
         if steps:
             state = output.past_key_values.detach()
-        if scale.learns:
-            (output.loss * scale.factor).backward()
         found.append(
             torch.cat(
                 [(torch.zeros_like(p) if p.grad is None else p.grad.clone()).flatten() for p in model.parameters()]
@@ -101,7 +108,7 @@ def gradients(
 def test_averaged_gradients_of_processes_equal_those_of_one(
     tmp_path: Path, head: str, processes: int, rows: int
 ) -> None:
-    """Slices have unequal numbers of rows and steps, or none."""
+    """Slices have unequal numbers of rows and steps, or none; each is presented in two shares of its rows."""
     model, schema, config = model_of(HEADS[head], tmp_path)
     split = Split(config.task)
     table = rows_table(split, 0, min(rows, split.size or rows))
@@ -124,7 +131,8 @@ def test_averaged_gradients_of_processes_equal_those_of_one(
         for rank in range(processes):
             together.start(known=known)
             batch = first(rank, processes)
-            found.append(gradients(together, model, schema, batch, table.num_rows, config.chunk_steps))
+            shares = 1 if config.chunk_steps else 2
+            found.append(gradients(together, model, schema, batch, table.num_rows, config.chunk_steps, shares))
     for one, parts in zip(wanted, zip(*found, strict=True), strict=True):
         torch.testing.assert_close(sum(parts) / processes, one, rtol=1e-10, atol=1e-12)
     assert any(bool(one.abs().sum()) for one in wanted)

@@ -31,6 +31,8 @@ RAMPS_TUTORIAL: Settings = {
 SQUARE_TUTORIAL: Settings = {"data": "splits", "epochs": 100, "max_sequences": 12_800, "evaluate_every": 1_280}
 
 _FILE_LENGTH: Settings = {"epochs": 30, "max_sequences": 10_000_000, "stop_at": "none", "patience": 6}
+_FILE_STEPS = 2_000  # optimizer steps of a run on few rows, if the validation loss falls for so long
+_MOST_EPOCHS, _FEW_ROWS = 200, 1_000
 
 _GATED = ("gru", "lstm")
 _LATCHED_STEPS = 500  # from this length on, noise that accumulates in the state would hide the signal
@@ -229,6 +231,8 @@ def echo(config: "EchoConfig", model: str) -> Settings:
 def file_rows(config: "FileConfig", model: str) -> Settings:
     """Return settings for rows of any kind: a moderate width and rate, and epochs until the validation loss rises.
 
+    The number of epochs and the batch size for few rows are in `file_length`.
+
     Heads on whole sequences read the mean of the states of both directions, which is easier to learn from a few hundred
     rows than the last state.
     """
@@ -250,6 +254,23 @@ def file_rows(config: "FileConfig", model: str) -> Settings:
     if config.target == "sequence":
         settings |= {"learning_rate": 5e-3, "epochs": 60, "patience": 10}
     return settings | ({"model_options": options} if options else {})
+
+
+def file_length(rows: int, *, texts: bool) -> Settings:
+    """Return batch size, epochs and patience for a file with few training rows, and the rate for series; else nothing.
+
+    Thirty epochs of 50 rows would be 60 steps. On few rows the validation loss varies, so patience is a fifth of the
+    epochs. Series of some hundred steps need a higher rate to be learnt in so few steps.
+
+    >>> file_length(50, texts=True), file_length(10_000, texts=True)
+    ({'batch_size': 16, 'epochs': 200, 'patience': 40}, {})
+    """
+    if rows >= _FEW_ROWS:
+        return {}
+    batch_size = 16
+    epochs = max(_FILE_LENGTH["epochs"], min(_MOST_EPOCHS, _FILE_STEPS * batch_size // rows))
+    settings = {"batch_size": batch_size, "epochs": epochs, "patience": max(_FILE_LENGTH["patience"], epochs // 5)}
+    return settings if texts else settings | {"learning_rate": 1e-2}
 
 
 # Sequences of real values
