@@ -9,18 +9,22 @@ from seqhub.cards.rendering import count, share, span
 from seqhub.models.ids import ModelId
 from seqhub.models.reports import Conformance
 from seqhub.records import RunRecord
-from seqhub.records.class_scores import class_scores_of, macro_f1
+from seqhub.records.class_scores import class_scores_of, label_scores_of, macro_f1
 from seqhub.tasks.base import Task
 from seqhub.tasks.schema import StoppingRule, TaskConfig, TaskSchema
 
 _TAGS = {  # (inputs are texts, target) -> task category of the Hub
     (True, "class"): "text-classification",
     (True, "number"): "text-classification",  # as on the Hub for scores of texts
+    (True, "multi_label"): "text-classification",
+    (True, "numbers"): "text-classification",
     (True, "step_class"): "token-classification",
     (True, "next_symbol"): "text-generation",
     (True, "sequence"): "translation",
     (False, "class"): "tabular-classification",
     (False, "number"): "tabular-regression",
+    (False, "multi_label"): "tabular-classification",
+    (False, "numbers"): "tabular-regression",
     (False, "step_class"): "tabular-classification",
     (False, "inputs"): "feature-extraction",
     (False, "sequence"): "image-to-text",
@@ -35,6 +39,8 @@ _NETWORKS = {  # pattern of presets -> architecture; other presets are recurrent
 }
 _SHARE_OF = {  # target -> what `accuracy` counts
     "class": "right classes",
+    "multi_label": "rows with exactly the right labels",
+    "numbers": "rows with every number within {:g}",
     "step_class": "steps with the right class",
     "next_symbol": "right next symbols",
     "sequence": "generated targets without an error",
@@ -99,6 +105,8 @@ def step_noun(schema: TaskSchema) -> str:
     if schema.vocabulary is None:
         values = schema.num_features
         return f"steps of {values} value{'s' if values > 1 else ''}"
+    if schema.has_tokenizer:
+        return "tokens"
     return "words" if schema.vocabulary.separator else "symbols"
 
 
@@ -112,6 +120,8 @@ def learnt(schema: TaskSchema) -> str:
     named = names(schema.labels)
     return {
         "class": f"classes {named}",
+        "multi_label": f"any number of the labels {named}",
+        "numbers": f"{len(schema.numbers)} numbers for each sequence, {names(schema.numbers)}",
         "step_class": f"a class at each step, {named}",
         "next_symbol": "the next symbol at each step",
         "sequence": f"targets of up to {schema.max_target} {target_noun(schema)}",
@@ -150,6 +160,10 @@ def inputs_are(task: Task[Any], schemas: Mapping[str, TaskSchema]) -> str:
 
 
 def _target_is(schema: TaskSchema) -> str:
+    if schema.target == "multi_label":
+        return f"Labels, any number for each sequence: {names(schema.labels)}"
+    if schema.target == "numbers":
+        return f"The targets are {len(schema.numbers)} numbers: {names(schema.numbers)}"
     if schema.target == "number":
         return f"The target is one number; an answer within {schema.tolerance:g} of it counts as right"
     if schema.target == "inputs":
@@ -188,6 +202,9 @@ def headline(schema: TaskSchema, metrics: Mapping[str, Any], split: str, seen: b
     sequences = f"{count(metrics['examples'])} {unseen}{split} sequences"
     if schema.target == "class":
         sentence = f"Its accuracy on {sequences} is **{share(metrics['accuracy'])}**"
+    elif schema.target == "multi_label":
+        exact = f"for **{share(metrics['accuracy'])}** of them the labels are exactly right"
+        sentence = f"Its micro F1 on {sequences} is **{share(metrics['micro_f1'])}**; {exact}"
     elif schema.target == "sequence":
         sentence = f"For **{share(metrics['accuracy'])}** of {sequences} it generates exactly the target"
     elif by_step(schema):
@@ -198,6 +215,7 @@ def headline(schema: TaskSchema, metrics: Mapping[str, Any], split: str, seen: b
         within = "have a mean squared error within" if schema.target == "inputs" else "are within"
         whole = f"the mean squared error of all is **{metrics['mse']:.3g}**"
         tolerance = f"{schema.tolerance:g}" if schema.target == "inputs" else f"{schema.tolerance:g} of the target"
+        tolerance += "s with all numbers" if schema.numbers else ""
         sentence = f"Of {sequences}, the share **{share(metrics['accuracy'])}** {within} {tolerance}; {whole}"
         sentence = sentence.replace("are within", "is within").replace("have a mean", "has a mean")
     return f"{sentence}{chance_is(chance)}." + (" These are the rows that it was trained on." if seen else "")
@@ -247,6 +265,23 @@ def result_table(schema: TaskSchema, stopping_rule: StoppingRule | None) -> tupl
             f"sequences with a class probability that is {tolerance} or more from its target, as Hochreiter & "
             "Schmidhuber (1997) do; *wrong* counts those whose most probable class is not the target."
         )
+    if schema.target == "multi_label":
+        heads = (
+            "micro F1",
+            "95 % interval",
+            "macro F1",
+            "exact match",
+            "95 % interval",
+            "right decisions",
+            "loss (nats)",
+        )
+        return ("sequences", *heads, "data seed"), (
+            "A label is predicted if its probability is above 1/2. *Micro F1* counts all decisions together, *macro "
+            "F1* is the mean of the labels, *exact match* the share of the sequences whose predicted labels are "
+            "exactly theirs, and *right decisions* the share among all labels of all sequences. The intervals are "
+            "those of a ratio of sums over sequences, and Wilson's; they cover the sampled sequences, not other "
+            "seeds."
+        )
     if schema.target == "sequence":
         share_of = ("exact match", "95 % interval", "wrong", "token accuracy", "95 % interval", "edit distance")
         return ("sequences", *share_of, "95 % interval", "loss (nats)", "data seed"), (
@@ -269,10 +304,10 @@ def result_table(schema: TaskSchema, stopping_rule: StoppingRule | None) -> tupl
             wrong = "a step at which the output of an illegal symbol is above that of a legal one"
         return (*heads, "wrong by the paper"), f"{meaning} *Wrong by the paper* counts sequences with {wrong}."
     within = f"within {schema.tolerance:g}"
-    last = "mean absolute error" if schema.target == "number" else "worst sequence"
+    last = "worst sequence" if schema.target == "inputs" else "mean absolute error"
     meaning = (
-        f"answers that are at most {schema.tolerance:g} from the target"
-        if schema.target == "number"
+        f"answers that are at most {schema.tolerance:g} from the target{'s with all numbers' if schema.numbers else ''}"
+        if schema.target != "inputs"
         else f"sequences with a mean squared error of at most {schema.tolerance:g}"
     )
     return ("sequences", within, "95 % interval", "wrong", "mean squared error", last, "data seed"), (
@@ -288,6 +323,12 @@ def result_row(schema: TaskSchema, stopping_rule: StoppingRule | None, metrics: 
     if schema.target == "class":
         loss = f"{metrics['loss']:.3g}"
         return [count(metrics["examples"]), accuracy, interval(metrics), wrong, count(metrics["abs_wrong"]), loss, seed]
+    if schema.target == "multi_label":
+        return [
+            *(count(metrics["examples"]), share(metrics["micro_f1"]), interval(metrics, "micro_interval")),
+            *(share(metrics["macro_f1"]), accuracy, interval(metrics), share(metrics["label_accuracy"])),
+            *(f"{metrics['loss']:.3g}", seed),
+        ]
     if schema.target == "sequence":
         return [
             *(count(metrics["examples"]), accuracy, interval(metrics), wrong),
@@ -299,7 +340,7 @@ def result_row(schema: TaskSchema, stopping_rule: StoppingRule | None, metrics: 
         whole, loss = count(metrics["whole"]), f"{metrics['loss']:.3g}"
         by_paper = [] if stopping_rule is None else [count(metrics["paper"]["wrong"]) if "paper" in metrics else "–"]
         return [count(metrics["examples"]), count(metrics["steps"]), accuracy, wrong, whole, loss, seed, *by_paper]
-    last = metrics["mean_absolute_error" if schema.target == "number" else "worst_mse"]
+    last = metrics["worst_mse" if schema.target == "inputs" else "mean_absolute_error"]
     numbers = [f"{metrics['mse']:.3g}", f"{last:.3g}"]
     return [count(metrics["examples"]), accuracy, interval(metrics), wrong, *numbers, seed]
 
@@ -376,6 +417,9 @@ def measured(schema: TaskSchema) -> tuple[tuple[str, str], ...]:
     """Return the metrics in the metadata of a card: their keys and their display names."""
     if schema.tolerance:
         return ("accuracy", f"Share within {schema.tolerance:g}"), ("mse", "Mean squared error")
+    if schema.target == "multi_label":
+        f1 = ("micro_f1", "Micro F1"), ("macro_f1", "Macro F1")
+        return *f1, ("accuracy", "Exact match"), ("loss", "Cross-entropy in nats")
     if schema.target == "sequence":
         token, edits = ("token_accuracy", "Token accuracy"), ("edit_distance", "Edit distance per symbol")
         return ("accuracy", "Exact match"), token, edits, ("loss", "Cross-entropy in nats")
@@ -401,6 +445,23 @@ def precision_and_f1(confusion: Sequence[Sequence[int]], number: int) -> tuple[s
     return "–" if math.isnan(scores.precision) else share(scores.precision), share(scores.f1)
 
 
+def label_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return the rows of the table of labels: name, sequences with it, recall, precision and F1."""
+    scores = label_scores_of(metrics["per_label"])
+    rates = [["–" if math.isnan(value) else share(value) for value in each[1:]] for each in scores]
+    rows = zip(metrics["per_label"], scores, rates, strict=True)
+    return [(name, count(each.rows), *rate) for name, each, rate in rows]
+
+
+def number_rows(metrics: Mapping[str, Any], reading: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return the rows of the table of numbers: name, and in its unit mean absolute error, interval, and R2."""
+    rows: list[tuple[str, ...]] = []
+    for (name, each), unit in zip(metrics["per_number"].items(), reading["target_deviation"], strict=True):
+        error, low, high = (f"{value * unit:.4g}" for value in (each["mean_absolute_error"], *each["interval"]))
+        rows.append((name, error, f"{low} to {high}", f"{each['r2']:.3f}"))
+    return rows
+
+
 def best_is(record: RunRecord) -> str:
     """Return a sentence on the saved weights of a run with patience."""
     if record.best is None:
@@ -413,6 +474,8 @@ def unit_is(reading: Mapping[str, Any]) -> str:
     """Return a sentence on the unit of errors, for numbers in standard deviations."""
     if "target_deviation" not in reading:
         return ""
+    if "numbers" in reading:
+        return " Errors of several numbers are in standard deviations of the training targets, unless a unit is given."
     return (
         " Other errors on this card are in standard deviations of the training targets, "
         f"{reading['target_deviation']:.4g}; their mean is {reading['target_mean']:.4g}."
@@ -424,11 +487,16 @@ def reading_is(record: RunRecord) -> str:
     reading, options, found = (record.data.get("reading", {}), record.training.get("data_options", {}),
                                record.data.get("found", {}))  # fmt: skip
     named = names([span(name) for name in reading["inputs"]])
-    target = f", the target is {span(reading['target'])}" if "target" in reading else ""
+    target = reading.get("target", [])
+    target = [target] if isinstance(target, str) else target
+    verb = "are" if len(target) > 1 else "is"
+    named_targets = names([span(name) for name in target])
+    target = f", the target{'s' if len(target) > 1 else ''} {verb} {named_targets}" if target else ""
     sentences = [f"The rows come from a file, which is not published with the model. The inputs are {named}{target}."]
     features = reading.get("features")
     if features is None:
-        sentences.append(f"The symbols of a text are {reading['tokens']}.")
+        tokens = f"the tokens of the tokenizer {span(reading['tokenizer'])}" if "tokenizer" in reading else ""
+        sentences.append(f"The symbols of a text are {tokens or reading['tokens']}.")
     else:
         filled = {
             "refuse": "no value is missing",
@@ -465,7 +533,9 @@ def reading_is(record: RunRecord) -> str:
 def column_rows(record: RunRecord) -> list[tuple[str, str, list[str]]]:
     """Return name, role and examples of each column of a file that a run used."""
     reading, options = record.data.get("reading", {}), record.training.get("data_options", {})
-    roles = {name: "input" for name in reading.get("inputs", ())} | {reading.get("target"): "target"}
+    target = reading.get("target", [])
+    roles = {name: "input" for name in reading.get("inputs", ())}
+    roles |= dict.fromkeys([target] if isinstance(target, str) else target, "target")
     roles |= {options.get("group"): "group of the split", options.get("time"): "order of the splits"}
     examples = record.data.get("found", {}).get("examples", {})
     return [(name, roles.get(name, "split"), values) for name, values in examples.items()]
@@ -491,6 +561,8 @@ def balance_splits(record: RunRecord) -> list[str]:
 
 
 def _class_counts(record: RunRecord) -> dict[str, dict[str, int]]:
+    if record.schema.target == "multi_label":  # the labels have no shares of one whole; see `statistics_are`
+        return {}
     counts = {"train": dict(record.data.get("statistics", {}).get("classes", {}))}
     for split in ("validation", "test"):
         if "per_class" in record.evaluation.get(split, {}):
@@ -518,8 +590,9 @@ def statistics_are(record: RunRecord) -> list[str]:
         sentences.append(f"Share of words that are not in the vocabulary: {shares}.")
     if "classes" in known:
         named = ", ".join(f"{span(name)} {count(number)}" for name, number in known["classes"].items())
-    if "classes" in known and not record.data.get("reading"):  # otherwise in a table, see `class_balance`
-        sentences.append(f"Targets of {rows}, by class: {named}.")
+    labels = "majority" not in known  # of which a row has any number
+    if "classes" in known and (labels or not record.data.get("reading")):  # otherwise in a table, see `class_balance`
+        sentences.append(f"Targets of {rows}, by {'label' if labels else 'class'}: {named}.")
     if "majority" in known:
         shares = ", ".join(f"{share(v)} in {split}" for split, v in known["majority"].items() if split != "target")
         target = span(known["majority"]["target"])

@@ -29,6 +29,14 @@ def summary_rows(source: "DataSource") -> list[tuple[str, str]]:
         lines.append(("unknown symbols", unknown))
     if "missing" in found:
         lines.append(("missing values", f"{found['missing']:,}, with --missing {reading['features']['missing']}"))
+    if "long_form" in found:
+        grouped = found["long_form"]
+        order = f"ordered by {reading['order']!r}" if "order" in reading else "in the order of the file"
+        apart = f"; {grouped['scattered']:,} times the rows of an id are apart" if grouped["scattered"] else ""
+        lines.append(("one step a row", f"{grouped['rows']:,} rows of {grouped['ids']:,} values of {reading['id']!r}, "
+                                        f"{order}{apart}"))  # fmt: skip
+    if "contradictory" in found:
+        lines.append(("equal inputs", f"{found['contradictory']:,} rows have the inputs of rows of another class"))
     for split, count in found["repeated"].items():
         if count:
             lines.append(("repeated rows", f"{count:,} of {source.sizes[split]:,} of {split} are also training rows"))
@@ -49,20 +57,32 @@ def _inputs(reading: Any, source: "DataSource") -> str:
 
 
 def _target(reading: Any, statistics: Any, schema: "TaskSchema") -> str:
-    name = repr(reading["target"])
+    target = reading["target"]
+    name = repr(target) if isinstance(target, str) else f"{len(target)} columns"
     if schema.target == "sequence":
         return f"{name}, texts of up to {schema.max_target:,} {reading['tokens']}, to be generated"
+    if "numbers" in reading:
+        numbers = zip(reading["numbers"], reading["target_mean"], reading["target_deviation"], strict=True)
+        shown = ", ".join(f"{each!r} {mean:.4g} ± {deviation:.3g}" for each, mean, deviation in numbers)
+        return f"{len(reading['numbers'])} numbers: {shown}"
     if "classes" not in statistics:
         return f"{name}, a number: mean {reading['target_mean']:.4g}, deviation {reading['target_deviation']:.4g}"
-    classes, total = statistics["classes"], max(1, sum(statistics["classes"].values()))
+    several = "majority" not in statistics  # labels, of which a row has any number
+    classes = statistics["classes"]
+    total = max(1, statistics["rows"] if several else sum(classes.values()))
     most = sorted(classes.items(), key=lambda each: -each[1])[:_MOST_NAMED]
     shown = ", ".join(f"{label!r} {count / total:.1%}" for label, count in most)
-    return f"{name}, {len(classes)} classes: {shown}" + (", ..." if len(classes) > _MOST_NAMED else "")
+    return f"{name}, {len(classes)} {'labels of any number' if several else 'classes'}: {shown}" + (
+        ", ..." if len(classes) > _MOST_NAMED else ""
+    )
 
 
 def _measured(measured: dict[str, float], target: str, reading: Any) -> str:
-    if target != "number":
-        return "accuracy " + ", ".join(f"{value:.1%} in {split}" for split, value in measured.items())
-    deviation = reading["target_deviation"]
+    if target not in ("number", "numbers"):
+        return ("micro F1 " if target == "multi_label" else "accuracy ") + ", ".join(
+            f"{value:.1%} in {split}" for split, value in measured.items()
+        )
+    deviation = reading["target_deviation"] if target == "number" else 1.0
     values = ", ".join(f"{math.sqrt(value) * deviation:.4g} in {split}" for split, value in measured.items())
-    return f"root mean squared error {values}"
+    unit = "" if target == "number" else " in standard deviations"
+    return f"root mean squared error{unit} {values}"

@@ -75,9 +75,11 @@ def evaluation_table(record: "RunRecord") -> object:
     task, config = record.task.definition, record.task.config
     schema = task.schema(config)
     legal = ("legal",) if task.has_grammar and not record.task.is_custom else ()
-    if schema.tolerance:
+    if schema.target == "multi_label":
+        heads: tuple[str, ...] = ("split", "sequences", "micro F1", "95 % interval", "macro F1", "exact", "loss (nats)")
+    elif schema.tolerance:
         within = f"within {schema.tolerance:g}"
-        heads: tuple[str, ...] = ("split", "sequences", within, "95 % interval", "mean squared error")
+        heads = ("split", "sequences", within, "95 % interval", "mean squared error")
     elif schema.target == "class":
         heads = ("split", "sequences", "accuracy", "95 % interval", "loss (nats)", "off by 0.3")
     elif schema.target == "sequence":
@@ -111,7 +113,7 @@ def _cells(metrics: Mapping[str, Any], target: str, grammar: bool) -> tuple[str,
     if target == "next_symbol":
         legal = (f"{metrics['legal']['accuracy']:.2%}" if "legal" in metrics else "-",) if grammar else ()
         return sequences, f"{metrics['steps']:,}", accuracy, *legal, f"{metrics['whole']:,}", loss
-    low, high = metrics["interval"]
+    low, high = metrics["micro_interval" if target == "multi_label" else "interval"]
     interval = f"{low:.2%} to {high:.2%}"
     if target == "sequence":
         return (
@@ -122,6 +124,8 @@ def _cells(metrics: Mapping[str, Any], target: str, grammar: bool) -> tuple[str,
             f"{metrics['edit_distance']:.4f}",
             loss,
         )
+    if target == "multi_label":
+        return sequences, f"{metrics['micro_f1']:.2%}", interval, f"{metrics['macro_f1']:.2%}", accuracy, loss
     if target == "class":
         return sequences, accuracy, interval, loss, f"{metrics['abs_wrong']:,}"
     return sequences, accuracy, interval, f"{metrics['mse']:.3g}"

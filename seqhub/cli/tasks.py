@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _TARGETS = {
     "class": "a class",
     "number": "a number",
+    "multi_label": "any number of labels",
+    "numbers": "several numbers",
     "step_class": "a class at each step",
     "next_symbol": "the next symbol at each step",
     "sequence": "another sequence of symbols",

@@ -49,10 +49,14 @@ _MOST_CLASSES = 30  # in the table of classes
 _FILE = "A file of your own rows"  # panel of the help
 
 FILE_OPTIONS: dict[str, tuple[Any, str]] = {  # name -> type and help, see `data.file_kinds.FileOptions`
-    "kind": (str, "Kind of rows: text or series, -class, -number, -step-class, -next-symbol or -sequence: text-class"),
+    "kind": (
+        str,
+        "Kind of rows: text or series, and -class, -number, -multi-label, -numbers, -step-class, -next-symbol or "
+        "-sequence, as in text-class",
+    ),
     "inputs": (list[str], "Column of texts or series; repeated for the channels or the steps of a series"),
-    "target": (str, "Column of the labels or numbers to be predicted"),
-    "tokens": (str, "Symbols of a text: characters or words"),
+    "target": (list[str], "Column of the labels or numbers to be predicted; repeated for several labels or numbers"),
+    "tokens": (str, "Symbols of a text: characters, words, or the folder or repository of a tokenizer"),
     "max_vocab": (int, "Largest number of different symbols; rarer ones are unknown"),
     "min_count": (int, "Smallest number of occurrences of a symbol in the training rows"),
     "max_length": (int, "Number of steps after which a sequence is cut off"),
@@ -60,6 +64,8 @@ FILE_OPTIONS: dict[str, tuple[Any, str]] = {  # name -> type and help, see `data
     "scale": (str, "Scaling of series by the training rows: standard, robust or none"),
     "group": (str, "Column whose equal values stay in the same split, as in patient"),
     "time": (str, "Column that orders the rows: the earliest are for training, the latest for the test"),
+    "id": (str, "Column whose equal values are the steps of one series, in a table with one step in each row"),
+    "order": (str, "Column that orders the steps of an --id; by default the order of the file"),
     "separator": (str, "Separator of the values in a line of a CSV file"),
 }
 _CHOSEN = ("kind", "inputs", "target", "tokens")
@@ -254,6 +260,9 @@ def _summary(console: "Console", record: "RunRecord", folder: Path) -> None:
         confusion = record.evaluation[comparison.split].get("confusion")
         if confusion is not None:
             rows.append(("macro F1", f"{macro_f1(confusion):.2%}"))
+        if "per_label" in record.evaluation[comparison.split]:
+            metrics: Any = record.evaluation[comparison.split]
+            rows += [("macro F1", f"{metrics['macro_f1']:.2%}"), ("exact match", f"{metrics['accuracy']:.2%}")]
     if record.best is not None:
         at = f"after {record.best['sequences']:,.0f} training sequences"
         rows.append(("lowest validation loss", f"{record.best['loss']:.4g}, {at}; these weights are saved"))
@@ -272,7 +281,27 @@ def _summary(console: "Console", record: "RunRecord", folder: Path) -> None:
             scores = zip(names, class_scores_of(confusion), strict=True)
             cells = [(name, f"{each.rows:,}", *(_share(value) for value in each[1:])) for name, each in scores]
             console.print(grid(heads, cells, right=(1, 2, 3, 4)))
+        _summary_of_several(console, record, comparison.split)
         console.print(comparison.sentence)
+
+
+def _summary_of_several(console: "Console", record: "RunRecord", split: str) -> None:
+    """Print the scores of each of several labels or numbers."""
+    from seqhub.records.class_scores import label_scores_of
+
+    metrics: Any = record.evaluation[split]
+    if 0 < len(metrics.get("per_label", ())) <= _MOST_CLASSES:
+        heads = ("label", f"{split} rows", "recall", "precision", "F1")
+        scores = zip(metrics["per_label"], label_scores_of(metrics["per_label"]), strict=True)
+        cells = [(name, f"{each.rows:,}", *(_share(value) for value in each[1:])) for name, each in scores]
+        console.print(grid(heads, cells, right=(1, 2, 3, 4)))
+    if 0 < len(metrics.get("per_number", ())) <= _MOST_CLASSES:
+        units = record.data["reading"]["target_deviation"]
+        numbers = [
+            (name, f"{each['mean_absolute_error'] * unit:.4g}", f"{each['r2']:.3f}")
+            for (name, each), unit in zip(metrics["per_number"].items(), units, strict=True)
+        ]
+        console.print(grid(("number", "mean absolute error", "R2"), numbers, right=(1, 2)))
 
 
 def _share(value: float) -> str:

@@ -18,14 +18,17 @@ if TYPE_CHECKING:  # the import of `datasets` takes a second or two, and generat
 def schema_of(schema: TaskSchema) -> pa.Schema:
     """Return the Arrow schema of a task schema.
 
-    The columns are `text`, a string, or `input_values`, a list of steps of F float32 each; then `label`, int64 or
-    float32, `labels`, a list of one int64 for each step, or `target`, a string.
+    The columns are `text`, a string, `input_ids`, a list of int64 for the tokens of a tokenizer, or `input_values`, a
+    list of steps of F float32 each; then `label`, int64 or
+    float32, `labels`, a list of one int64 for each step or for each label of a row, or of several float32, or `target`,
+    a string.
     """
     types = {
         "text": pa.string(),
+        "input_ids": pa.list_(pa.int64()),
         "input_values": pa.list_(pa.list_(pa.float32(), schema.num_features)) if schema.num_features else None,
         "label": pa.float32() if schema.target == "number" else pa.int64(),
-        "labels": pa.list_(pa.int64()),
+        "labels": pa.list_(pa.float32(), len(schema.numbers)) if schema.numbers else pa.list_(pa.int64()),
         "target": pa.string(),
     }
     return pa.schema([(name, types[name]) for name in schema.columns])
@@ -37,6 +40,8 @@ def batch_table(batch: Batch, schema: TaskSchema) -> pa.Table:
     np.cumsum(batch.lengths, out=offsets[1:])
     if schema.vocabulary is None:
         columns = [_lists(offsets, _vectors(batch.inputs[_real(batch)]))]
+    elif schema.has_tokenizer:
+        columns = [_lists(offsets, pa.array(batch.inputs[_real(batch)], pa.int64()))]
     elif schema.vocabulary.bytewise:
         characters = batch.inputs.tobytes().translate(None, delete=b"\0")  # twice as fast as a mask
         columns = [pa.StringArray.from_buffers(len(batch), pa.py_buffer(offsets), pa.py_buffer(characters))]
@@ -46,6 +51,12 @@ def batch_table(batch: Batch, schema: TaskSchema) -> pa.Table:
         columns.append(_lists(offsets, pa.array(batch.labels[_real(batch)], pa.int64())))
     elif schema.target in ("class", "number"):
         columns.append(pa.array(batch.labels))
+    elif schema.target == "multi_label":
+        ends = np.zeros(len(batch) + 1, dtype=np.int32)
+        np.cumsum((batch.labels > 0).sum(axis=1), out=ends[1:])
+        columns.append(_lists(ends, pa.array(batch.labels.nonzero()[1], pa.int64())))
+    elif schema.target == "numbers":
+        columns.append(_vectors(np.ascontiguousarray(batch.labels)))
     elif schema.target_vocabulary is not None:
         real = batch.labels != NO_LABEL
         ends = np.zeros(len(batch) + 1, dtype=np.int32)

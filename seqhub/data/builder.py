@@ -238,9 +238,10 @@ def features_of(schema: TaskSchema) -> Features:
     classes = ClassLabel(names=list(schema.labels)) if schema.labels else None
     types = {
         "text": Value("string"),
+        "input_ids": List(Value("int64")),
         "input_values": List(List(Value("float32"), length=schema.num_features)),
         "label": Value("float32") if classes is None else classes,
-        "labels": List(classes),
+        "labels": List(Value("float32"), length=len(schema.numbers)) if schema.numbers else List(classes),
         "target": Value("string"),
     }
     return Features({name: types[name] for name in schema.columns})

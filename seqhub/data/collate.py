@@ -92,6 +92,10 @@ def collate_table(table: pa.Table, schema: TaskSchema) -> CollatedArrays:
     labels: NDArray[Any] = np.empty((len(lengths), 0), np.int64)
     if schema.target in ("class", "number"):
         labels = _labels(_column(table, "label", schema), schema)
+    elif schema.target == "multi_label":
+        labels = _label_sets(_column(table, "labels", schema), schema)
+    elif schema.target == "numbers":
+        labels = _several_numbers(_column(table, "labels", schema), schema)
     elif schema.target == "step_class":
         labels = _step_labels(_column(table, "labels", schema), lengths, inputs.shape[1], schema)
     elif schema.target == "sequence":
@@ -222,6 +226,37 @@ def _step_labels(
     return labels
 
 
+def _label_sets(column: pa.ChunkedArray, schema: TaskSchema) -> NDArray[np.float32]:
+    """Return 1 for each label of a row, given as a list of class numbers, and 0 for others: (N, C)."""
+    flat, counts = _flat_lists(column)
+    if not pa.types.is_integer(flat.type) or flat.null_count:
+        raise InvalidInputError(f"labels of type {flat.type}; need lists of integers")
+    numbers, rows = flat.to_numpy(), np.repeat(np.arange(len(counts)), counts)
+    wrong = (numbers < 0) | (numbers >= len(schema.labels))
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise InvalidInputError(f"label {numbers[first]} in row {rows[first]}; need 0 to {len(schema.labels) - 1}")
+    labels = np.zeros((len(counts), len(schema.labels)), np.float32)
+    labels[rows, numbers] = 1
+    return labels
+
+
+def _several_numbers(column: pa.ChunkedArray, schema: TaskSchema) -> NDArray[np.float32]:
+    """Return the numbers of each row: (N, K)."""
+    flat, counts = _flat_lists(column)
+    width = len(schema.numbers)
+    if (counts != width).any():
+        row = int((counts != width).argmax())
+        raise InvalidInputError(f"{counts[row]} numbers in row {row}; need {width}")
+    if not (pa.types.is_floating(flat.type) or pa.types.is_integer(flat.type)):
+        raise InvalidInputError(f"labels of type {flat.type}; need numbers")
+    numbers: NDArray[np.float32] = np.array(flat.to_numpy(zero_copy_only=False), dtype=np.float32).reshape(-1, width)
+    if not np.isfinite(numbers).all():
+        row = int((~np.isfinite(numbers)).any(axis=1).argmax())
+        raise InvalidInputError(f"labels of row {row} have NaN or infinity; need finite numbers")
+    return numbers
+
+
 def _inputs(column: pa.ChunkedArray, schema: TaskSchema) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return ids (N, T) or values (N, T, F), padded on the right, and lengths (N,)."""
     if schema.vocabulary is None:
@@ -236,7 +271,8 @@ def _inputs(column: pa.ChunkedArray, schema: TaskSchema) -> tuple[NDArray[Any], 
 
 def _flat_lists(column: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int64]]:
     """Return the concatenated elements of a column of lists, and the number of elements of each row."""
-    if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+    types = pa.types
+    if not any(is_kind(column.type) for is_kind in (types.is_list, types.is_large_list, types.is_fixed_size_list)):
         raise InvalidInputError(f"a column of type {column.type}; need lists")
     counts = pc.list_value_length(column).to_numpy().astype(np.int64)
     return pc.list_flatten(column).combine_chunks(), counts

@@ -24,8 +24,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seqhub.data.arrow import as_table, flat_text
+from seqhub.data.arrow import as_table, batch_table, flat_text, schema_of
 from seqhub.errors import InvalidInputError
+from seqhub.tasks.splits import Split
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -42,30 +43,69 @@ def digest(rows: "Dataset | pa.Table") -> str:
     >>> digest(pa.table({"label": pa.array([1], pa.int8()), "text": pa.array(["BaXcbYcE"], pa.large_string())}))
     '7ddcd61900986b3d871f092e7b66c014f4e0a13d2a71bc6991eba1e196bbac7e'
     """
-    table = as_table(rows)
-    columns = [
-        [name, _content(name, table.column(name).chunks, table.schema.field(name).type)]
-        for name in sorted(table.column_names)
-    ]
-    return hashlib.sha256(json.dumps(columns, separators=(",", ":")).encode()).hexdigest()
+    return digest_of_parts([as_table(rows)])
 
 
-def _content(name: str, chunks: list[Any], kind: pa.DataType) -> list[Any]:
-    if any(chunk.null_count for chunk in chunks):
-        raise InvalidInputError(f"column {name!r} has missing values; need one in every row")
-    if pa.types.is_dictionary(kind):
-        return _content(name, [chunk.dictionary_decode() for chunk in chunks], kind.value_type)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        pieces = [flat_text(chunk.cast(pa.large_string())) for chunk in chunks]
-        lengths = _hash(np.diff(offsets) for _, offsets in pieces)
-        return ["text", lengths, _hash(characters[rows[0] : rows[-1]] for characters, rows in pieces)]
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        lengths = _hash(pc.list_value_length(chunk).cast(pa.int64()) for chunk in chunks)
-        return ["list", lengths, _content(name, [chunk.flatten() for chunk in chunks], kind.value_type)]
-    for test, label, width in _NUMBERS:
-        if test(kind):
-            return [label, _hash(chunk.cast(width) for chunk in chunks)]
-    raise InvalidInputError(f"column {name!r} has type {kind}; need strings, numbers, booleans or lists of them")
+def digest_of_parts(tables: Iterable[pa.Table]) -> str:
+    """Return the digest of the concatenation of tables with the same schema, at least one, which are read once."""
+    columns: dict[str, _Column] = {}
+    for table in tables:
+        for name in table.column_names:
+            field = table.schema.field(name)
+            columns.setdefault(name, _Column(name, field.type)).add(table.column(name).chunks)
+    content = [[name, columns[name].content()] for name in sorted(columns)]
+    return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()
+
+
+def split_digest(split: Split, rows: int | None = None) -> str:
+    """Return the digest of the first rows of a split, or of all rows of a split with an end; computed in parts."""
+    stop = split.size if rows is None else rows
+    tables = (batch_table(batch, split.schema) for batch in split.batches(0, stop))
+    return digest_of_parts([schema_of(split.schema).empty_table()] if stop == 0 else tables)
+
+
+class _Column:
+    """Running hashes of a column, or of the elements of its lists."""
+
+    def __init__(self, name: str, kind: pa.DataType) -> None:
+        self._name = name
+        self._decoded = kind.value_type if pa.types.is_dictionary(kind) else None
+        kind = self._decoded or kind
+        types = pa.types
+        self._text = types.is_string(kind) or types.is_large_string(kind)
+        self._elements = None
+        if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+            self._elements = _Column(name, kind.value_type)
+        self._number = next(((label, width) for test, label, width in _NUMBERS if test(kind)), None)
+        if not (self._text or self._elements or self._number):
+            raise InvalidInputError(
+                f"column {name!r} has type {kind}; need strings, numbers, booleans or lists of them"
+            )
+        self._lengths, self._values = hashlib.sha256(), hashlib.sha256()
+
+    def add(self, chunks: list[Any]) -> None:
+        if any(chunk.null_count for chunk in chunks):
+            raise InvalidInputError(f"column {self._name!r} has missing values; need one in every row")
+        if self._decoded is not None:
+            chunks = [chunk.dictionary_decode() for chunk in chunks]
+        for chunk in chunks:
+            if self._text:
+                characters, rows = flat_text(chunk.cast(pa.large_string()))
+                _update(self._lengths, np.diff(rows))
+                _update(self._values, characters[rows[0] : rows[-1]])
+            elif self._elements is not None:
+                _update(self._lengths, pc.list_value_length(chunk).cast(pa.int64()))
+                self._elements.add([chunk.flatten()])
+            elif self._number is not None:
+                _update(self._values, chunk.cast(self._number[1]))
+
+    def content(self) -> list[Any]:
+        if self._text:
+            return ["text", self._lengths.hexdigest(), self._values.hexdigest()]
+        if self._elements is not None:
+            return ["list", self._lengths.hexdigest(), self._elements.content()]
+        assert self._number is not None
+        return [self._number[0], self._values.hexdigest()]
 
 
 _NUMBERS: list[tuple[Callable[[pa.DataType], bool], str, pa.DataType]] = [
@@ -75,10 +115,7 @@ _NUMBERS: list[tuple[Callable[[pa.DataType], bool], str, pa.DataType]] = [
 ]
 
 
-def _hash(pieces: Iterable[Any]) -> str:
-    """Return the SHA-256 of concatenated arrays, little-endian."""
-    running = hashlib.sha256()
-    for piece in pieces:
-        values = np.asarray(piece)
-        running.update(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).data)
-    return running.hexdigest()
+def _update(running: Any, piece: Any) -> None:
+    """Add an array in little-endian order to a hash."""
+    values = np.asarray(piece)
+    running.update(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).data)

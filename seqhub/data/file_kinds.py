@@ -8,13 +8,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from seqhub.data.labels import MAX_CLASSES
-from seqhub.data.table_reader import UserTable, read_table
-from seqhub.data.tabular import SPLIT_COLUMN
-from seqhub.data.target_texts import are_sentences
+from seqhub.data.long_form import read_grouped
+from seqhub.data.table_reader import SPLIT_COLUMN, ColumnKind, UserTable
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.models.tokenizer import split_words
 from seqhub.tasks.ref import FILE, TaskRef
@@ -22,10 +22,9 @@ from seqhub.tasks.registry import configs_of
 from seqhub.tasks.schema import CUSTOM
 from seqhub.tasks.vocabulary import MAX_SYMBOLS
 
-Tokens = Literal["characters", "words"]
+TOKENS = ("characters", "words")  # or the folder or repository of a tokenizer
 Missing = Literal["refuse", "mask", "last", "mean", "zero"]
 Scale = Literal["standard", "robust", "none"]
-ColumnKind = Literal["number", "text", "numbers", "words", "steps", "empty", "other"]
 
 _TEXT_TARGETS = ("translation", "caption", "captions", "target_text")  # names of columns of texts to be generated
 _TARGET_NAMES = (
@@ -49,8 +48,10 @@ class FileOptions:
 
     Args:
         inputs: Column of texts or of series, the columns of several channels, or the columns of the steps of a series.
-        target: Column of the labels, numbers, or labels of the steps.
-        tokens: Symbols of a text: characters, or words by the word boundaries of Unicode in lower case.
+        target: Column of the labels, numbers, lists of labels or numbers, or labels of the steps; or several columns of
+            numbers, or of 0 and 1 for several labels.
+        tokens: Symbols of a text: characters, words by the word boundaries of Unicode in lower case, or the tokens of a
+            tokenizer of transformers, given by its folder or repository.
         max_vocab: Largest number of different symbols; rarer ones are unknown.
         min_count: Smallest number of occurrences of a symbol in the training rows; by default 2 for words, else 1.
         max_length: Number of steps after which a sequence is cut off; texts without a target are divided instead, by
@@ -61,6 +62,8 @@ class FileOptions:
         group: Column whose equal values stay in the same split, such as a patient.
         time: Column by which rows are ordered: the earliest are for training, the latest for the test.
         separator: Separator of the values in a line of a CSV file.
+        id: Column whose equal values are the steps of one series or text, in a table with one step in each row.
+        order: Column that orders the steps of an `id`; None for the order of the file.
         vocabulary: Symbols of the texts, those of a base model; None for those of the training rows.
         other_symbols: Whether that vocabulary has an unknown symbol for all others, which are errors without it.
         features: Filling and scaling of series, those of a base model, see `models.feature_extraction_series`; None to
@@ -68,8 +71,8 @@ class FileOptions:
     """
 
     inputs: tuple[str, ...] = ()
-    target: str | None = None
-    tokens: Tokens | None = None
+    target: tuple[str, ...] = ()
+    tokens: str | None = None
     max_vocab: int = 20_000
     min_count: int | None = None
     max_length: int | None = None
@@ -78,9 +81,16 @@ class FileOptions:
     group: str | None = None
     time: str | None = None
     separator: str | None = None
+    id: str | None = None
+    order: str | None = None
     vocabulary: tuple[str, ...] | None = None
     other_symbols: bool = True
     features: Mapping[str, Any] | None = None
+
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether `tokens` is a tokenizer of transformers."""
+        return self.tokens is not None and self.tokens not in TOKENS
 
     @classmethod
     def of(cls, given: Mapping[str, Any], task: TaskRef | str) -> "FileOptions":
@@ -95,7 +105,7 @@ class FileOptions:
         for name, value in given.items():
             if name not in hints:
                 raise UnknownNameError.of(f"data option of {task}", name, [each.name for each in fields(cls)])
-            if name == "inputs":
+            if name in ("inputs", "target") and value is not None:
                 values[name] = (value,) if isinstance(value, str) else tuple(value)
                 continue
             if name in ("vocabulary", "other_symbols", "features"):  # set by seqhub, see `training.base_model`
@@ -116,6 +126,13 @@ class FileOptions:
             value = getattr(options, name)
             if value is not None and not lowest <= value <= highest:
                 raise InvalidConfigError.of(name, value, f"{lowest:,} to {highest:,}", task)
+        if options.has_tokenizer and "/" not in str(options.tokens) and not Path(str(options.tokens)).is_dir():
+            known = (*TOKENS, "the folder or repository of a tokenizer")
+            raise UnknownNameError.of("tokens", str(options.tokens), known)
+        if options.has_tokenizer and (given.get("max_vocab") is not None or options.min_count is not None):
+            raise InvalidConfigError(f"max_vocab and min_count: must be omitted with a tokenizer ({task})")
+        if options.order is not None and options.id is None:
+            raise InvalidConfigError(f"order={options.order!r}: needs --id, the column of the series ({task})")
         if options.separator is not None and len(options.separator) != 1:
             raise InvalidConfigError.of("separator", options.separator, "one character", task)
         if options.group is not None and options.time is not None:
@@ -142,9 +159,12 @@ def task_of_file(file: Path, given: Mapping[str, Any], kind: str | None = None) 
     if kind is not None and kind not in configs_of(FILE):
         raise UnknownNameError.of("kind", kind, configs_of(FILE))
     options = FileOptions.of(given, f"{FILE}/{kind}" if kind else str(file))
-    chosen_kind, chosen = choose_columns(read_table(file, options.separator), options, kind)
-    named = {name: getattr(chosen, name) for name in ("inputs", "target", "tokens")}
-    named["inputs"] = list(chosen.inputs)
+    chosen_kind, chosen = choose_columns(read_grouped(file, options), options, kind)
+    named = {
+        "inputs": list(chosen.inputs),
+        "target": chosen.target[0] if len(chosen.target) == 1 else list(chosen.target) or None,
+        "tokens": chosen.tokens,
+    }
     return TaskRef.parse(f"{FILE}/{chosen_kind}"), {
         **given,
         **{name: value for name, value in named.items() if value is not None},
@@ -157,31 +177,38 @@ def choose_columns(table: UserTable, options: FileOptions, kind: str | None = No
     The target is the column with a name such as `label` or `target`, else the only one with few different values, else
     the only one that is left after the inputs. The inputs are the column with a name such as `text`, else the only one
     of lists, else all of lists of numbers (channels), else the texts with the most characters, else all numbers
-    (steps). Texts without a target are to be continued. A target is a number if it is not an integer or has more than
-    20 values, and a text to be generated if it has a name such as `translation`, or more than 100 different texts
-    and no name such as `label`.
+    (steps). Texts without a target are to be continued. If all that is left beside texts or lists are columns of 0 and
+    1, two or more, they are labels, of which a row has any number. A target is a number if it is not an integer or has
+    more than 20 values, and a text to be generated if it has a name such as `translation`, or more than 100 different
+    texts and no name such as `label`. Lists are labels of the steps if most have one element for each step; else
+    numbers if they are numbers of one length, else labels.
 
     Raises:
         InvalidInputError: The columns do not determine a choice, or do not fit the kind.
     """
-    kinds = {name: column_kind(table.column(name)) for name in table.columns.column_names}
+    kinds = {name: table.kind(name) for name in table.columns.column_names}
     shown = f"columns {', '.join(map(repr, list(kinds)[:12]))} of {table.file}"
-    for option in ("target", "group", "time"):
+    for option in ("group", "time"):
         _require_column(getattr(options, option), option, kinds, shown)
-    for name in options.inputs:
-        _require_column(name, "inputs", kinds, shown)
-    if options.target in options.inputs:
-        raise InvalidInputError(f"column {options.target!r} is both an input and the target ({table.file})")
+    for option in ("inputs", "target"):
+        for name in getattr(options, option):
+            _require_column(name, option, kinds, shown)
+    for name in options.target:
+        if name in options.inputs:
+            raise InvalidInputError(f"column {name!r} is both an input and the target ({table.file})")
     continued = kind is not None and kind.endswith("next-symbol")
-    excluded = {SPLIT_COLUMN, options.group, options.time, *options.inputs}
+    excluded = {SPLIT_COLUMN, options.group, options.time, options.id, options.order, *options.inputs}
     pool = [name for name in kinds if name not in excluded and kinds[name] not in ("empty", "other")]
-    target = options.target or (None if continued else _named(pool, _TARGET_NAMES) or _only_classes(table, pool, kinds))
-    pool = [name for name in pool if name != target]
+    target = options.target
+    if not target and not continued:
+        found = _named(pool, _TARGET_NAMES) or _only_classes(table, pool, kinds)
+        target = () if found is None else (found,)
+    pool = [name for name in pool if name not in target]
     inputs = options.inputs or _inputs(table, pool, kinds)
     rest = [name for name in pool if name not in inputs and name.lower() not in _INDEX_NAMES]
-    if target is None and not continued:
-        if len(rest) == 1:
-            target = rest[0]
+    if not target and not continued:
+        if len(rest) == 1 or (rest and inputs and kinds[inputs[0]] != "number" and _flags(table, rest, kinds)):
+            target = tuple(rest)
         elif rest or not inputs or kinds[inputs[0]] not in ("text", "words"):
             raise InvalidInputError(f"{shown}: none is named like a target; give --target COLUMN")
     if not inputs:
@@ -192,33 +219,18 @@ def choose_columns(table: UserTable, options: FileOptions, kind: str | None = No
     if texts and len(inputs) > 1:
         raise InvalidInputError(f"inputs {', '.join(inputs)} of {table.file}: must be one column of texts")
     tokens = options.tokens
-    chosen = kind or f"{'text' if texts else 'series'}-{_target_kind(table, target, kinds)}"
-    writes = chosen.endswith("-sequence")
-    if writes and tokens is None and target is not None:
-        columns = [name for name in (*inputs, target) if kinds[name] in ("text", "number")] if texts else [target]
-        listed = "words" in (kinds[inputs[0]], kinds[target])
-        least = _WORDS_OF_A_TEXT if texts else _WORDS_OF_A_CAPTION
-        tokens = "words" if listed or are_sentences(table, columns, least, _SAMPLE) else "characters"
-    elif texts and tokens is None:
-        tokens = "words" if kinds[inputs[0]] == "words" else _tokens(table, inputs[0], target)
+    if texts and tokens is None:
+        tokens = "words" if kinds[inputs[0]] == "words" else _tokens(table, inputs[0], bool(target))
+    if options.has_tokenizer and (kinds[inputs[0]] != "text" or continued or not target):
+        raise InvalidInputError(
+            f"--tokens {tokens}: needs a column of texts with a target; {inputs[0]!r} of {table.file} has "
+            + ("no target" if kinds[inputs[0]] == "text" else kinds[inputs[0]])
+        )
+    chosen = kind or f"{'text' if texts else 'series'}-{_target_kind(table, target, inputs, tokens, kinds)}"
+    writes = chosen.endswith("-sequence") and bool(target)
+    if writes:
+        tokens = _written_tokens(table, options, inputs if texts else (), target, kinds)
     return chosen, replace(options, inputs=tuple(inputs), target=target, tokens=tokens if texts or writes else None)
-
-
-def column_kind(column: pa.ChunkedArray) -> ColumnKind:
-    """Return the kind of the values of a column: numbers, texts, lists of numbers or words, or lists of steps."""
-    kind, types = column.type, pa.types
-    if column.null_count == len(column):
-        return "empty"
-    if types.is_large_list(kind):
-        inner = kind.value_type
-        if types.is_large_list(inner):
-            return "steps" if types.is_floating(inner.value_type) or types.is_integer(inner.value_type) else "other"
-        if types.is_large_string(inner):
-            return "words"
-        return "numbers" if types.is_floating(inner) or types.is_integer(inner) or types.is_boolean(inner) else "other"
-    if types.is_floating(kind) or types.is_integer(kind):
-        return "number"
-    return "text" if types.is_large_string(kind) else "other"
 
 
 def _require_column(name: str | None, option: str, kinds: Mapping[str, ColumnKind], shown: str) -> None:
@@ -273,28 +285,106 @@ def _inputs(table: UserTable, pool: list[str], kinds: Mapping[str, ColumnKind]) 
     return steps if len(steps) > 1 else ()
 
 
-def _tokens(table: UserTable, name: str, target: str | None) -> Tokens:
+def _tokens(table: UserTable, name: str, has_target: bool) -> str:
     """Return words for texts of several words each; characters for texts to be continued, too."""
     texts = [str(text) for text in table.texts(name)[:_SAMPLE].to_pylist() if text is not None]
-    if target is None or not texts:
+    if not has_target or not texts:
         return "characters"
     words = sum(len(found) for found in split_words(text[:_SAMPLE] for text in texts))
     return "words" if words / len(texts) >= _WORDS_OF_A_TEXT else "characters"
 
 
-def _target_kind(table: UserTable, target: str | None, kinds: Mapping[str, ColumnKind]) -> str:
-    if target is None:
+def _written_tokens(
+    table: UserTable,
+    options: FileOptions,
+    inputs: tuple[str, ...],
+    target: tuple[str, ...],
+    kinds: Mapping[str, ColumnKind],
+) -> str:
+    """Return the symbols of texts that are to be generated, and of the texts of the inputs.
+
+    They are words if the texts of each column have several on average, separated by white space.
+    """
+    listed = next((name for name in (*inputs, *target) if kinds[name] == "words"), None)
+    if options.has_tokenizer:
+        raise InvalidInputError(
+            f"--tokens {options.tokens}: must be characters or words for texts that are to be generated, as in "
+            f"{target[0]!r} of {table.file}"
+        )
+    if listed is not None and options.tokens == "characters":
+        raise InvalidInputError(f"--tokens characters: must be words; {listed!r} of {table.file} has lists of words")
+    if options.tokens is not None or listed is not None:
+        return options.tokens or "words"
+    least = _WORDS_OF_A_TEXT if inputs else _WORDS_OF_A_CAPTION
+    for name in (name for name in (*inputs, *target) if kinds[name] in ("text", "number")):
+        texts = table.texts(name)[:_SAMPLE].drop_null()
+        if not len(texts) or not pa.types.is_large_string(texts.type):
+            return "characters"
+        words = pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(texts)))
+        if pc.mean(words).as_py() < least:
+            return "characters"
+    return "words"
+
+
+def _flags(table: UserTable, names: Iterable[str], kinds: Mapping[str, ColumnKind]) -> bool:
+    """Return whether all columns have only 0 and 1, without missing values."""
+    return all(kinds[name] == "number" and is_flag(table.column(name)) for name in names)
+
+
+def is_flag(column: pa.ChunkedArray) -> bool:
+    """Return whether a column of numbers has only 0 and 1, without missing values."""
+    flags = pc.is_in(column, pa.array([0.0, 1.0], column.type))
+    return not column.null_count and bool(pc.all(flags).as_py())
+
+
+def _target_kind(
+    table: UserTable,
+    target: tuple[str, ...],
+    inputs: tuple[str, ...],
+    tokens: str | None,
+    kinds: Mapping[str, ColumnKind],
+) -> str:
+    if not target:
         return "next-symbol"
-    if kinds[target] in ("numbers", "words"):
-        return "step-class"
-    if kinds[target] == "steps":
-        raise InvalidInputError(f"column {target!r} of {table.file} has lists of lists; need labels or numbers")
-    if kinds[target] == "text":
-        name = target.strip().lower()
-        many = name not in _CLASS_TARGETS and pc.count_distinct(table.texts(target)).as_py() > MAX_CLASSES
-        return "sequence" if many or name in _TEXT_TARGETS else "class"
-    if pa.types.is_boolean(table.columns.column(target).type):
+    if len(target) > 1:
+        wrong = next((name for name in target if kinds[name] != "number"), None)
+        if wrong is not None:
+            raise InvalidInputError(
+                f"targets {', '.join(target)} of {table.file}: {wrong!r} has values that are not numbers; need several "
+                "columns of numbers, or of 0 and 1"
+            )
+        return "multi-label" if _flags(table, target, kinds) else "numbers"
+    (name,) = target
+    if kinds[name] in ("numbers", "words"):
+        return _list_kind(table, name, inputs, tokens, kinds)
+    if kinds[name] == "steps":
+        raise InvalidInputError(f"column {name!r} of {table.file} has lists of lists; need labels or numbers")
+    if kinds[name] == "text":
+        plain = name.strip().lower()
+        many = plain not in _CLASS_TARGETS and pc.count_distinct(table.texts(name)).as_py() > MAX_CLASSES
+        return "sequence" if many or plain in _TEXT_TARGETS else "class"
+    if pa.types.is_boolean(table.columns.column(name).type):
         return "class"
-    column = table.column(target)
+    column = table.column(name)
     few = pc.count_distinct(column).as_py() <= _MAX_INTEGER_CLASSES
     return "class" if few and _whole(column) else "number"
+
+
+def _list_kind(
+    table: UserTable, name: str, inputs: tuple[str, ...], tokens: str | None, kinds: Mapping[str, ColumnKind]
+) -> str:
+    """Return the kind of a target of lists, from the lengths of up to 1,000 rows."""
+    lists = table.column(name)[:_SAMPLE]
+    sizes = np.array(pc.fill_null(pc.list_value_length(lists), -1).to_pylist())
+    first = table.column(inputs[0])[:_SAMPLE]
+    if kinds[inputs[0]] == "number":
+        steps = np.full(len(sizes), len(inputs))
+    elif kinds[inputs[0]] == "text":
+        texts = [text or "" for text in first.to_pylist()]
+        steps = np.array([len(each) for each in (split_words(texts) if tokens == "words" else texts)])
+    else:
+        steps = np.array(pc.fill_null(pc.list_value_length(first), -2).to_pylist())
+    if (sizes == steps).mean() >= 0.5:  # a few others are mistakes
+        return "step-class"
+    known = sizes[sizes >= 0]
+    return "numbers" if kinds[name] == "numbers" and len(known) and (known == known[0]).all() else "multi-label"

@@ -49,7 +49,9 @@ def image_columns(columns: pa.Table) -> list[str]:
     return [name for name in columns.column_names if _has_paths(name, columns) or _has_images(columns.column(name))]
 
 
-def decode_columns(columns: pa.Table, names: list[str], file: Path, lines: NDArray[np.int64] | None) -> pa.Table:
+def decode_columns(
+    columns: pa.Table, names: list[str], file: Path, lines: NDArray[np.int64] | None, heights: dict[str, int]
+) -> pa.Table:
     """Return a table whose images are lists of steps.
 
     Args:
@@ -57,6 +59,7 @@ def decode_columns(columns: pa.Table, names: list[str], file: Path, lines: NDArr
         names: Columns with images.
         file: The file, for paths and for error messages.
         lines: Line of each row in the file, counted from 1; None for formats without lines.
+        heights: Column -> height of its first image, which is added if it is not known from earlier parts of the file.
 
     Raises:
         InvalidInputError: A missing image, one that cannot be read, has another height than the first one, or more than
@@ -67,10 +70,11 @@ def decode_columns(columns: pa.Table, names: list[str], file: Path, lines: NDArr
         for row, value in enumerate(columns.column(name).to_pylist()):
             where = f"row {row} of {file}" if lines is None else f"line {lines[row]} of {file}"
             pixels = _pixels(value, file.parent, where)
-            if steps and pixels.shape[1] != steps[0].shape[1]:
+            height = heights.setdefault(name, pixels.shape[1])
+            if pixels.shape[1] != height:
                 raise InvalidInputError(
-                    f"an image of {pixels.shape[0]} x {pixels.shape[1]} pixels in {where}; need a height of "
-                    f"{steps[0].shape[1]}, that of the first image"
+                    f"an image of {pixels.shape[0]} x {pixels.shape[1]} pixels in {where}; need a height of {height}, "
+                    "that of the first image"
                 )
             steps.append(pixels)
         columns = columns.set_column(columns.column_names.index(name), name, _column(steps))

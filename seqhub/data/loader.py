@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from seqhub.data.arrow import as_table, rows_table
 from seqhub.data.collate import CollatedArrays, collate_batch, collate_table, target_width, to_tensors
 from seqhub.errors import InvalidConfigError, InvalidInputError
+from seqhub.tasks.ragged import RaggedRows
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.rng import BLOCK_SIZE, philox_key
 from seqhub.tasks.schema import TaskSchema
@@ -123,7 +124,7 @@ class BatchLoader(ABC):
         return slice(rows * self.rank // self.world_size, rows * (self.rank + 1) // self.world_size)
 
     @staticmethod
-    def _targets(arrays: CollatedArrays, rows: slice | NDArray[np.int64]) -> int | None:
+    def _targets(arrays: "CollatedArrays | _RaggedArrays", rows: slice | NDArray[np.int64]) -> int | None:
         """Return the number of symbols of the longest target of some rows; None for targets of other kinds."""
         return target_width(arrays.labels[rows]) if arrays.schema.target == "sequence" else None
 
@@ -136,6 +137,20 @@ class BatchLoader(ABC):
         return self.pad_to
 
 
+class _RaggedArrays:
+    """Rows of a file with the interface of `CollatedArrays`; each selection is padded when it is read."""
+
+    def __init__(self, rows: RaggedRows, schema: TaskSchema) -> None:
+        self._rows, self.schema = rows, schema
+        self.lengths, self.labels = rows.lengths, rows.labels
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> CollatedArrays:
+        return collate_batch(self._rows[rows], self.schema)
+
+
 class DatasetLoader(BatchLoader):
     """Data loader for a dataset, with a different order in each epoch.
 
@@ -143,7 +158,8 @@ class DatasetLoader(BatchLoader):
     number of batches in an epoch. The order of an epoch depends only on `seed` and the number of the epoch.
 
     Args:
-        rows: A `datasets.Dataset` (with its selection and order) or a table, with the columns of the schema.
+        rows: A `datasets.Dataset` (with its selection and order) or a table, with the columns of the schema; or rows of
+            a file without padding.
         schema: Schema of the rows.
         shuffle: Shuffle the rows in each epoch.
         seed: Seed of the order.
@@ -159,7 +175,7 @@ class DatasetLoader(BatchLoader):
 
     def __init__(
         self,
-        rows: "Dataset | pa.Table",
+        rows: "Dataset | pa.Table | RaggedRows",
         schema: TaskSchema,
         batch_size: int,
         *,
@@ -174,8 +190,11 @@ class DatasetLoader(BatchLoader):
         allow_empty: bool = False,
     ) -> None:
         super().__init__(batch_size, rank, world_size, pad_to, allow_empty)
-        table = as_table(rows)
-        self._arrays = collate_table(table, schema)
+        self._arrays: CollatedArrays | _RaggedArrays
+        if isinstance(rows, RaggedRows):
+            self._arrays = _RaggedArrays(rows, schema)
+        else:
+            self._arrays = collate_table(as_table(rows), schema)
         self._width(self._arrays.lengths)  # raises here rather than in an epoch if pad_to is too small
         self.shuffle = shuffle
         self.seed = seed
@@ -185,7 +204,7 @@ class DatasetLoader(BatchLoader):
         self._ordered: tuple[int, NDArray[np.int64]] | None = None  # epoch and its order
         if not len(self):
             raise InvalidConfigError(
-                f"batch_size={batch_size}: must be at most {table.num_rows}, the number of rows, with drop_last=True"
+                f"batch_size={batch_size}: must be at most {len(self._arrays)}, the number of rows, with drop_last=True"
             )
 
     def __len__(self) -> int:
@@ -290,7 +309,7 @@ def loader_of(
     """Return a data loader for a split in order, without end if the rows are generated."""
     if split.size is None:
         return StreamLoader(split.ref, split.name, split.seed, batch_size, rank, world_size, allow_empty=allow_empty)
-    rows = rows_table(split, 0, split.size)
+    rows = split.ragged or rows_table(split, 0, split.size)
     return DatasetLoader(
         rows, split.schema, batch_size, shuffle=False, rank=rank, world_size=world_size, allow_empty=allow_empty
     )

@@ -1,6 +1,8 @@
 """Simple predictions for the rows of a file, which a model should exceed.
 
     majority, mean        the most frequent class or symbol of the training rows, or their mean number
+    frequent labels       the same labels for every row: the most frequent ones, as many as have the highest micro F1
+                          on the training rows; `majority` has those of more than half of them
     symbol counts         naive Bayes classifier of the numbers of each symbol in a text (bag of words); for numbers,
                           ridge regression on the shares of the most frequent symbols
     series statistics     ridge regression on mean, deviation, least, largest, first and last value of each channel
@@ -9,7 +11,8 @@
     frequent target       the most frequent target text of the training rows
     copy of the text      the text itself as its target
 
-Ridge regressions of classes are on their indicators; the largest prediction is the class.
+Ridge regressions of classes are on their indicators; the largest prediction is the class, and labels are predicted
+above 1/2. Naive Bayes classifiers of labels decide about each label alone.
 """
 
 from typing import Any
@@ -23,18 +26,22 @@ from seqhub.tasks.schema import NO_LABEL, Batch, TaskSchema
 _MOST_SYMBOLS = 500  # columns of a regression
 _RIDGE = 1.0  # penalty on standardised columns
 _ROWS_AT_ONCE = 4_096
+_MOST_VALUES = 1 << 26  # of a split, padded to its longest row
 
 
 def simple_baselines(source: DataSource) -> dict[str, dict[str, float]]:
-    """Return name -> split -> accuracy (of steps, if they have classes), or mean squared error of numbers.
+    """Return name -> split -> accuracy (of steps, if they have classes), micro F1 of labels, or mean squared error.
 
-    The rows are those of a file; validation and test are measured.
+    The rows are those of a file; validation and test are measured. Of very many rows, equally spaced ones are used, see
+    `_MOST_VALUES`.
     """
     parts = {name: _whole(source, name) for name in ("train", "validation", "test")}
     schema, train = source.schema, parts.pop("train")
     if schema.target == "class":
         found = _of_classes(schema, train, parts)
-    elif schema.target == "number":
+    elif schema.target == "multi_label":
+        found = _of_labels(schema, train, parts)
+    elif schema.target in ("number", "numbers"):
         found = _of_numbers(schema, train, parts)
     elif schema.target == "step_class":
         found = _of_steps(schema, train, parts)
@@ -51,7 +58,15 @@ Measured = dict[str, dict[str, Any]]
 
 
 def _whole(source: DataSource, name: str) -> Batch:
-    return source.split(name).blocks(0, -(-source.sizes[name] // 1024))
+    """Return all rows of a split, or as many as fit into the memory, equally spaced."""
+    split = source.split(name)
+    rows = split.ragged
+    if rows is None:
+        return split.blocks(0, -(-source.sizes[name] // 1024))
+    most = max(1, _MOST_VALUES // (max(1, source.schema.num_features) * int(rows.lengths.max())))
+    if most >= len(rows):
+        return rows[:]
+    return rows[np.arange(most) * len(rows) // most]
 
 
 def _of_classes(schema: TaskSchema, train: Batch, parts: dict[str, Batch]) -> Measured:
@@ -79,6 +94,44 @@ def _of_classes(schema: TaskSchema, train: Batch, parts: dict[str, Batch]) -> Me
     return found
 
 
+def _of_labels(schema: TaskSchema, train: Batch, parts: dict[str, Batch]) -> Measured:
+    rows, totals = len(train), train.labels.sum(axis=0)
+    order = np.argsort(-totals, kind="stable")
+    scores = 2 * np.cumsum(totals[order]) / (np.arange(1, len(order) + 1) * rows + totals.sum())
+    frequent = np.zeros(len(order), np.bool_)
+    frequent[order[: int(scores.argmax()) + 1]] = True
+    found = {
+        name: {split: _micro_f1(np.broadcast_to(chosen, part.labels.shape), part) for split, part in parts.items()}
+        for name, chosen in (("majority", totals > rows / 2), ("frequent labels", frequent))
+    }
+    if schema.vocabulary is None:
+        predict = _regression(series_statistics(train), train.labels.astype(np.float64))
+        found["series statistics"] = {
+            name: _micro_f1(predict(series_statistics(part)) > 0.5, part) for name, part in parts.items()
+        }
+        return found
+    size = len(schema.vocabulary) + 1
+    weights, prior = np.zeros((len(order), size)), np.empty(len(order))
+    total = np.bincount(train.inputs[train.inputs > 0], minlength=size)
+    for label in range(len(order)):
+        members = train.inputs[train.labels[:, label] > 0]
+        held = np.bincount(members[members > 0], minlength=size)
+        pair = [np.log(counts + 1) - np.log((counts[1:] + 1).sum()) for counts in (held, total - held)]
+        weights[label] = pair[0] - pair[1]
+        prior[label] = np.log(totals[label] + 1) - np.log(rows - totals[label] + 1)
+    weights[:, 0] = 0  # padding
+    found["symbol counts"] = {
+        name: _micro_f1(_sums(weights, part.inputs, prior) > 0, part) for name, part in parts.items()
+    }
+    return found
+
+
+def _micro_f1(predicted: NDArray[np.bool_], part: Batch) -> float:
+    held = part.labels > 0
+    possible = int(predicted.sum()) + int(held.sum())
+    return 2 * int((predicted & held).sum()) / possible if possible else 0.0
+
+
 def _sums(scores: NDArray[np.float64], inputs: NDArray[Any], prior: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the sums (N, C) of the scores (C, V) of the symbols of each text."""
     sums = np.empty((len(inputs), len(scores)))
@@ -90,7 +143,7 @@ def _sums(scores: NDArray[np.float64], inputs: NDArray[Any], prior: NDArray[np.f
 
 
 def _of_numbers(schema: TaskSchema, train: Batch, parts: dict[str, Batch]) -> Measured:
-    mean = train.labels.mean(dtype=np.float64)
+    mean = train.labels.mean(axis=0, dtype=np.float64)
     found = {"mean": {name: np.square(part.labels - mean).mean() for name, part in parts.items()}}
     if schema.vocabulary is None:
         name, features = "series statistics", series_statistics
@@ -108,9 +161,10 @@ def _of_numbers(schema: TaskSchema, train: Batch, parts: dict[str, Batch]) -> Me
             return counts / part.lengths[:, None]
 
         name = "symbol counts"
-    predict = _regression(features(train), train.labels[:, None].astype(np.float64))
+    predict = _regression(features(train), train.labels.reshape(len(train), -1).astype(np.float64))
     found[name] = {
-        split: np.square(predict(features(part))[:, 0] - part.labels).mean() for split, part in parts.items()
+        split: np.square(predict(features(part)).reshape(part.labels.shape) - part.labels).mean()
+        for split, part in parts.items()
     }
     return found
 

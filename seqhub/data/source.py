@@ -11,12 +11,13 @@ import pyarrow as pa
 
 from seqhub.data.arrow import batch_table, rows_table
 from seqhub.data.assignment import ASSIGNMENT_VERSION
-from seqhub.data.digest import digest
+from seqhub.data.digest import digest, split_digest
+from seqhub.data.file_splits import SPLIT_RULE
 from seqhub.data.local_files import READERS
 from seqhub.data.split_sizes import published_sizes
 from seqhub.errors import InvalidInputError, UnknownNameError
 from seqhub.records import DatasetRecord, RunRecord
-from seqhub.tasks.ref import TaskRef
+from seqhub.tasks.ref import FILE, TaskRef
 from seqhub.tasks.schema import Batch
 from seqhub.tasks.splits import SPLITS, FileRows, Split
 
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 
 STREAM, PUBLISHED = "stream", "splits"  # sources of training rows that are neither a folder nor a file
+
+
+def split_rule(task: TaskRef) -> int:
+    """Return the version of the rule that assigns the rows of a file to splits."""
+    return SPLIT_RULE if task.name == FILE else ASSIGNMENT_VERSION
 
 
 class DataSource:
@@ -107,11 +113,11 @@ class DataSource:
             record.task.is_custom
             and file is not None
             and record.data
-            and record.data.get("split_rule", 1) != ASSIGNMENT_VERSION
+            and record.data.get("split_rule", 1) != split_rule(record.task)
         ):
             raise InvalidInputError(
                 f"run on {record.data.get('source')} with split_rule {record.data.get('split_rule', 1)} of an earlier "
-                f"seqhub; this one has split_rule {ASSIGNMENT_VERSION}, with other splits; train again"
+                f"seqhub; this one has split_rule {split_rule(record.task)}, with other splits; train again"
             )
         source = cls(record.task, file, record.training.get("data_options"))
         if source.kind == "file" and source.identity != record.data.get("identity"):
@@ -139,8 +145,10 @@ class DataSource:
         if schema.target_vocabulary is not None:
             target = schema.target_vocabulary
             content["target"] = [list(target.symbols), target.separator, schema.max_target]
+        if schema.numbers:
+            content["numbers"] = schema.numbers
         if self.kind == "file":
-            content["rows"] = {name: digest(self.table(name)) for name in SPLITS}
+            content["rows"] = {name: split_digest(self.split(name)) for name in SPLITS}
         elif self.kind == "stream":
             content["rows"] = digest(batch_table(self.first_block, schema))
         else:
@@ -169,7 +177,7 @@ class DataSource:
     @cached_property
     def training_digest(self) -> str:
         """Digest of all training rows of a source that is not a stream."""
-        return digest(self.training_rows)
+        return split_digest(self.split()) if self.kind == "file" else digest(self.training_rows)
 
     @cached_property
     def training_rows(self) -> "Dataset | pa.Table":

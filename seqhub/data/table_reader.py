@@ -12,7 +12,9 @@ detected by their first bytes, with any suffix.
 
 Columns have the same values in every format: a column of texts that are all numbers is a column of numbers, and a
 column of texts that are all JSON lists is a column of lists. In a column of numbers, the texts of `MISSING` are
-missing values.
+missing values. A column of class numbers whose names are in the metadata of `datasets` is a column of these names.
+
+A table of any size can be read: large ones are memory-mapped, see `scratch`.
 """
 
 import bz2
@@ -23,13 +25,13 @@ import json
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -38,11 +40,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from seqhub.data.image_columns import decode_columns, image_columns, table_of
+from seqhub.data.scratch import gather_tables
 from seqhub.errors import InvalidInputError
+from seqhub.tasks.splits import SPLITS
 
+ColumnKind = Literal["number", "text", "numbers", "words", "steps", "empty", "other"]
+
+SPLIT_COLUMN = "split"  # optional column with the split of each row
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # in any case, in columns of numbers
 
-_MAX_BYTES = 1 << 31  # of a file after decompression
+_MAX_BYTES = 1 << 40  # of a file after decompression
 _ROWS_AT_ONCE = 1 << 14
 _BOM = b"\xef\xbb\xbf"
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -75,12 +82,16 @@ class UserTable:
         columns: Columns as in the file; texts are not interpreted, see `column`.
         lines: Line of each row in the file, counted from 1; None for formats without lines.
         images: Names of the columns that have lists of the pixel columns of images.
+        found: Counts of what was found in the file, for records.
     """
 
     file: Path
     columns: pa.Table
     lines: NDArray[np.int64] | None = None
     images: tuple[str, ...] = ()
+    found: Mapping[str, Any] = field(default_factory=dict)
+    _kinds: dict[str, ColumnKind] = field(default_factory=dict, repr=False, compare=False)
+    _lists: dict[str, pa.ChunkedArray] = field(default_factory=dict, repr=False, compare=False)
 
     def where(self, row: int) -> str:
         """Return the position of a row for messages."""
@@ -88,11 +99,57 @@ class UserTable:
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Return a column of texts, numbers (float64), or lists of these, in the same way for every format."""
-        return _interpreted(_plain(self.columns.column(name)))
+        if name in self._lists:
+            return self._lists[name]
+        plain = _plain(self.columns.column(name))
+        found = _interpreted(plain)
+        if pa.types.is_large_list(found.type) and not pa.types.is_large_list(plain.type):
+            self._lists[name] = found  # parsed from texts, which takes long
+        return found
+
+    def kind(self, name: str) -> ColumnKind:
+        """Return the kind of the values of a column, see `column_kind`."""
+        if name not in self._kinds:
+            self._kinds[name] = column_kind(self.column(name))
+        return self._kinds[name]
 
     def texts(self, name: str) -> pa.ChunkedArray:
         """Return a column as in the file, without the interpretation of texts as numbers or lists."""
         return _plain(self.columns.column(name))
+
+
+def column_kind(column: pa.ChunkedArray) -> ColumnKind:
+    """Return the kind of the values of a column: numbers, texts, lists of numbers or words, or lists of steps."""
+    kind, types = column.type, pa.types
+    if column.null_count == len(column):
+        return "empty"
+    if types.is_large_list(kind):
+        inner = kind.value_type
+        if types.is_large_list(inner):
+            return "steps" if types.is_floating(inner.value_type) or types.is_integer(inner.value_type) else "other"
+        if types.is_large_string(inner):
+            return "words"
+        return "numbers" if types.is_floating(inner) or types.is_integer(inner) or types.is_boolean(inner) else "other"
+    if types.is_floating(kind) or types.is_integer(kind):
+        return "number"
+    return "text" if types.is_large_string(kind) else "other"
+
+
+def parse_split(value: Any, where: Callable[[], str]) -> str | None:
+    """Return the split in the column `split` of a row; None for a missing value.
+
+    Args:
+        value: The value.
+        where: Returns the position of the row, for the message.
+
+    Raises:
+        InvalidInputError: Another value.
+    """
+    if value is None or value != value or value == "":
+        return None
+    if value not in SPLITS:
+        raise InvalidInputError(f"split {value!r} in {where()}; need {', '.join(SPLITS)} or nothing")
+    return str(value)
 
 
 def read_table(file: Path, separator: str | None = None) -> UserTable:
@@ -153,16 +210,47 @@ def forget_table() -> None:
 
 
 def _read(file: Path, separator: str | None) -> UserTable:
-    parts = list(_parts(file, separator, None, _MAX_BYTES))
-    lines = None if parts[0].lines is None else np.concatenate([part.lines for part in parts])
-    return UserTable(file, pa.concat_tables([part.columns for part in parts]), lines, parts[0].images)
+    lines: list[NDArray[np.int64]] = []
+    images: dict[str, None] = {}
+
+    def columns() -> Iterator[pa.Table]:
+        for part in _parts(file, separator, _ROWS_AT_ONCE, _MAX_BYTES):
+            if part.lines is not None:
+                lines.append(part.lines)
+            images.update(dict.fromkeys(part.images))
+            yield part.columns
+
+    table = _joined(list(gather_tables(columns())), file)
+    return UserTable(file, table, np.concatenate(lines) if lines else None, tuple(images))
 
 
-def _parts(file: Path, separator: str | None, rows: int | None, most: int) -> Iterator[UserTable]:
-    """Yield at least one table of a file, of up to `rows` rows, None for as many as the reader of the format returns.
+def _joined(parts: list[pa.Table], file: Path) -> pa.Table:
+    """Return the concatenation of tables whose columns may differ in type and number, as those of JSON lines can."""
+    if all(part.schema.equals(parts[0].schema) for part in parts[1:]):
+        return pa.concat_tables(parts)
+    names = list(dict.fromkeys(name for part in parts for name in part.column_names))
+    for name in names:
+        types = {part.schema.field(name).type for part in parts if name in part.column_names}
+        if any(pa.types.is_string(kind) for kind in types) and any(pa.types.is_primitive(kind) for kind in types):
+            parts = [_with_texts(part, name) for part in parts]  # numbers and texts, as in a CSV file
+    try:
+        return pa.concat_tables(parts, promote_options="permissive")
+    except pa.ArrowException as error:
+        reason = str(error).partition("\n")[0]
+        raise InvalidInputError(f"{file} has a column with values of several types: {reason}") from None
 
-    Texts of more than `most` bytes are an error.
-    """
+
+def _with_texts(part: pa.Table, name: str) -> pa.Table:
+    """Return a table in which the numbers of a column are texts."""
+    if name not in part.column_names or not pa.types.is_primitive(part.schema.field(name).type):
+        return part
+    values = [None if value is None else _shown(value) for value in part.column(name).to_pylist()]
+    return part.set_column(part.column_names.index(name), name, pa.array(values, pa.string()))
+
+
+def _parts(file: Path, separator: str | None, rows: int, most: int) -> Iterator[UserTable]:
+    """Yield at least one table of a file, of up to `rows` rows. Texts of more than `most` bytes are an error."""
+    heights: dict[str, int] = {}  # of the images of a column
     for part in _parts_of_format(file, separator, rows, most):
         names = part.columns.column_names
         repeated = next((name for name in names if names.count(name) > 1), None)
@@ -172,11 +260,12 @@ def _parts(file: Path, separator: str | None, rows: int | None, most: int) -> It
             )
         images = image_columns(part.columns)
         if images:
-            part = UserTable(file, decode_columns(part.columns, images, file, part.lines), part.lines, tuple(images))
+            columns = decode_columns(part.columns, images, file, part.lines, heights)
+            part = UserTable(file, columns, part.lines, tuple(images))
         yield part
 
 
-def _parts_of_format(file: Path, separator: str | None, rows: int | None, most: int) -> Iterator[UserTable]:
+def _parts_of_format(file: Path, separator: str | None, rows: int, most: int) -> Iterator[UserTable]:
     with file.open("rb") as opened:
         first = opened.read(8)
     suffixes = [each.lower() for each in file.suffixes]
@@ -195,9 +284,9 @@ def _parts_of_format(file: Path, separator: str | None, rows: int | None, most: 
     elif suffix in _JSON:
         yield from _json(file, suffix, rows, most)
     elif suffix in _SEPARATORS or separator is not None:
-        yield from _separated(file, separator or _SEPARATORS[suffix], rows or _ROWS_AT_ONCE, most)
+        yield from _separated(file, separator or _SEPARATORS[suffix], rows, most)
     else:
-        yield from _lines_of_text(file, rows or _ROWS_AT_ONCE, most)
+        yield from _lines_of_text(file, rows, most)
 
 
 @contextmanager
@@ -304,7 +393,7 @@ def _lines_of_text(file: Path, at_once: int, most: int) -> Iterator[UserTable]:
         yielded = True
 
 
-def _json(file: Path, suffix: str, at_once: int | None, most: int) -> Iterator[UserTable]:
+def _json(file: Path, suffix: str, at_once: int, most: int) -> Iterator[UserTable]:
     start = next((line for line in _text_lines(file, most) if line.strip()), "")
     if suffix == ".json" and start.lstrip().startswith("["):
         try:
@@ -351,27 +440,64 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _arrow(file: Path, kind: str, at_once: int | None) -> Iterator[UserTable]:
+def _arrow(file: Path, kind: str, at_once: int) -> Iterator[UserTable]:
     """Yield the rows of a Parquet or Arrow file."""
     try:
         if kind == "Parquet":  # not `read_table`, which would add columns for folders such as label=1
             with pq.ParquetFile(file) as opened:
-                if at_once is None or not opened.metadata.num_rows:
-                    yield UserTable(file, opened.read())
-                    return
-                for batch in opened.iter_batches(at_once):
-                    yield UserTable(file, pa.Table.from_batches([batch]))
+                yield from _batches(file, opened.schema_arrow, opened.iter_batches(at_once))
             return
-        content = file.read_bytes()  # not memory-mapped, because the file may be replaced while it is in use
-        try:
-            table = pa.ipc.open_file(content).read_all()
-        except pa.ArrowInvalid:
-            table = pa.ipc.open_stream(content).read_all()  # the format of `datasets`
-        for start in range(0, max(1, table.num_rows), at_once or max(1, table.num_rows)):
-            yield UserTable(file, table.slice(start, at_once))
+        with pa.OSFile(str(file)) as content:  # not memory-mapped, because the file may be replaced while in use
+            try:
+                reader = pa.ipc.open_file(content)
+                batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
+            except pa.ArrowInvalid:
+                content.seek(0)
+                reader = pa.ipc.open_stream(content)  # the format of `datasets`
+                batches = iter(reader)
+            parts = (batch.slice(n, at_once) for batch in batches for n in range(0, batch.num_rows, at_once))
+            yield from _batches(file, reader.schema, parts)
     except (OSError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise InvalidInputError(f"{file} cannot be read as {kind}: {reason}") from None
+
+
+def _batches(file: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[UserTable]:
+    """Yield at least one table, with the names of classes instead of their numbers."""
+    yielded = False
+    for batch in batches:
+        yield UserTable(file, _with_class_names(pa.Table.from_batches([batch]), schema))
+        yielded = True
+    if not yielded:
+        yield UserTable(file, schema.empty_table())
+
+
+def _with_class_names(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return a table with the classes of `datasets` as texts; the metadata of the schema has their names."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, ValueError, TypeError):
+        return table.replace_schema_metadata()
+    for place, (name, kind) in enumerate(zip(schema.names, schema.types, strict=True)):
+        feature = features.get(name, {}) if isinstance(features, dict) else {}
+        inner = feature.get("feature", feature) if isinstance(feature, dict) else {}
+        names = inner.get("names") if isinstance(inner, dict) and inner.get("_type") == "ClassLabel" else None
+        if not isinstance(names, list):
+            continue
+        column = table.column(name).combine_chunks()
+        if pa.types.is_integer(kind):
+            table = table.set_column(place, name, _named(column, names))
+        elif pa.types.is_list(kind) and pa.types.is_integer(kind.value_type) and not column.null_count:
+            texts = _named(column.flatten(), names)
+            offsets = pc.subtract(column.offsets, column.offsets[0])
+            table = table.set_column(place, name, pa.ListArray.from_arrays(offsets, texts))
+    return table.replace_schema_metadata()
+
+
+def _named(numbers: pa.Array, names: list[str]) -> pa.Array:
+    """Return the names of class numbers; none for others, such as -1."""
+    known = pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, len(names)))
+    return pc.take(pa.array(names, pa.large_string()), pc.if_else(known, numbers, None))
 
 
 def _npz(file: Path) -> pa.Table:
@@ -427,19 +553,42 @@ def _interpreted(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column.cast(pa.int64()).cast(pa.float64(), safe=False)
     if not pa.types.is_large_string(column.type):
         return column
-    stripped = pc.utf8_trim_whitespace(column)
-    known = pc.if_else(pc.is_in(pc.utf8_lower(stripped), pa.array(MISSING, pa.large_string())), None, stripped)
-    if known.null_count == len(known):
-        return column
+    for convert in (_numbers_of, _lists_of):
+        chunks: list[pa.Array] = []
+        for chunk in column.chunks:  # texts are recognised in the first part of a large table
+            found = convert(_without_missing(chunk))
+            if found is None:
+                break
+            chunks.append(found)
+        else:
+            if all(each.null_count == len(each) for each in chunks):
+                return column
+            try:
+                return pa.concat_tables([pa.table([each], [""]) for each in chunks], promote_options="permissive")[0]
+            except pa.ArrowException:
+                continue
+    return column
+
+
+def _without_missing(texts: pa.Array) -> pa.Array:
+    """Return stripped texts, with null for `MISSING`."""
+    stripped = pc.utf8_trim_whitespace(texts)
+    return pc.if_else(pc.is_in(pc.utf8_lower(stripped), pa.array(MISSING, pa.large_string())), None, stripped)
+
+
+def _numbers_of(texts: pa.Array) -> pa.Array | None:
     try:
-        return known.cast(pa.float64())
+        return texts.cast(pa.float64())
     except pa.ArrowInvalid:
-        pass
-    filled = pc.starts_with(known, "[")
-    if not pc.all(filled).as_py():  # missing values do not count
-        return column
+        return None
+
+
+def _lists_of(texts: pa.Array) -> pa.Array | None:
+    """Return the lists of texts in JSON; None unless all are."""
+    if not pc.all(pc.starts_with(texts, "[")).as_py() and texts.null_count < len(texts):  # missing values do not count
+        return None
     try:
-        lists = [None if value is None else json.loads(value) for value in known.to_pylist()]
-        return _plain(pa.chunked_array([pa.array(lists)]))
+        lists = pa.array([None if value is None else json.loads(value) for value in texts.to_pylist()])
+        return lists.cast(_plain_type(lists.type))
     except (ValueError, RecursionError, pa.ArrowException):
-        return column
+        return None

@@ -1,84 +1,68 @@
 """Target texts of a file of rows: the column of texts that a model learns to generate from each row."""
 
-from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from seqhub.data.file_inputs import symbol_numbers, symbols_of
+from seqhub.data.scratch import GrowingArray
 from seqhub.data.table_reader import UserTable
 from seqhub.errors import InvalidInputError
-from seqhub.models.tokenizer import split_words
 from seqhub.tasks.schema import NO_LABEL
-from seqhub.tasks.vocabulary import Vocabulary
 
 LONGEST_TARGET = 1_024  # symbols
 
 
-def read_symbols(table: UserTable, name: str, tokens: str | None) -> list[list[str]]:
-    """Return the symbols of the texts of a column, or its lists of words; empty lists for missing and empty texts.
+class TargetTexts(NamedTuple):
+    """Target of each row, with numbers of the symbols that are not yet ids of a vocabulary.
+
+    Attributes:
+        numbers: (M,), numbers of the concatenated symbols, as in `file_inputs.Texts`.
+        symbols: The different words, first those of the inputs; empty for characters.
+        lengths: (N,)
+    """
+
+    numbers: NDArray[np.int32]
+    symbols: list[str]
+    lengths: NDArray[np.int64]
+
+
+def read_target_texts(table: UserTable, name: str, tokens: str | None, symbols: list[str]) -> TargetTexts:
+    """Return the target of each row.
 
     Args:
         table: Columns of the file.
-        name: Column of texts or of lists of words.
-        tokens: `words` or `characters`, for texts.
+        name: Column of the targets: texts or lists of words.
+        tokens: `words` or `characters`.
+        symbols: Words of the inputs, which have the first numbers.
 
     Raises:
-        InvalidInputError: A word with white space, or a character that UTF-8 cannot encode; the message has the
-            position.
+        InvalidInputError: See `file_inputs.symbols_of`; or a target is longer than `LONGEST_TARGET` symbols.
     """
-    if pa.types.is_large_list(table.column(name).type):
-        found = [list(words or ()) for words in table.column(name).to_pylist()]
-        for row, words in enumerate(found):
-            wrong = next((word for word in words if word is None or word.split() != [word]), "")
-            if wrong != "":
-                raise InvalidInputError(f"word {wrong!r} in {table.where(row)}; need words without white space")
-        return found
-    texts = ["" if text is None else str(text).strip() for text in table.texts(name).to_pylist()]
-    for row, text in enumerate(texts):
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            wrong = text[error.start]
-            raise InvalidInputError(f"character {wrong!r} in {table.where(row)}; need a text in UTF-8") from None
-    return list(split_words(texts)) if tokens == "words" else [list(text) for text in texts]
+    places = {symbol: number for number, symbol in enumerate(symbols)}
+    numbers, lengths = GrowingArray(np.int32), GrowingArray(np.int64)
+    for start, found in symbols_of(table, name, tokens, "no target"):
+        for row, each in enumerate(found, start):
+            if len(each) > LONGEST_TARGET:
+                raise InvalidInputError(
+                    f"{len(each):,} {tokens} of the target in {table.where(row)}; need {LONGEST_TARGET:,} or fewer"
+                )
+        numbers.append(symbol_numbers(list(found), places))
+        lengths.append(np.array([len(each) for each in found]))
+    return TargetTexts(numbers.finish(), list(places), lengths.finish())
 
 
-def read_target_symbols(table: UserTable, name: str, tokens: str | None) -> list[list[str]]:
-    """Return the symbols of the target of each row.
+def target_labels(ids: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the ids of targets, (N, S), with NO_LABEL in the padding on the right.
 
-    Raises:
-        InvalidInputError: See `read_symbols`; or a target is missing, empty or longer than `LONGEST_TARGET` symbols.
+    Args:
+        ids: (M,), ids of the concatenated targets.
+        lengths: (N,)
+
+    >>> target_labels(np.array([5, 6, 7]), np.array([1, 2])).tolist()
+    [[5, -100], [6, 7]]
     """
-    symbols = read_symbols(table, name, tokens)
-    for row, each in enumerate(symbols):
-        if not each:
-            raise InvalidInputError(f"no target in column {name!r} in {table.where(row)}; need a text in every row")
-        if len(each) > LONGEST_TARGET:
-            raise InvalidInputError(
-                f"{len(each):,} {tokens or 'words'} of the target in {table.where(row)}; need {LONGEST_TARGET:,} or "
-                "fewer"
-            )
-    return symbols
-
-
-def target_labels(symbols: Sequence[Sequence[str]], vocabulary: Vocabulary) -> NDArray[np.int64]:
-    """Return the ids of targets, (N, S), with NO_LABEL in the padding on the right."""
-    ids, other = vocabulary.ids, len(vocabulary)
-    labels = np.full((len(symbols), max(map(len, symbols))), NO_LABEL, np.int64)
-    for label, each in zip(labels, symbols, strict=True):
-        label[: len(each)] = [ids.get(symbol, other) for symbol in each]
+    labels = np.full((len(lengths), int(lengths.max())), NO_LABEL, np.int64)
+    labels[np.arange(labels.shape[1]) < lengths[:, None]] = ids
     return labels
-
-
-def are_sentences(table: UserTable, names: Sequence[str], least: float, sample: int) -> bool:
-    """Return whether the texts of each column have at least `least` words on average, separated by white space."""
-    for name in names:
-        texts = table.texts(name)[:sample].drop_null()
-        if not len(texts) or not pa.types.is_large_string(texts.type):
-            return False
-        words = pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(texts)))
-        if pc.mean(words).as_py() < least:
-            return False
-    return True

@@ -1,6 +1,6 @@
 """Tokenizers of the tasks with texts, for `transformers`."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from seqhub.errors import InvalidInputError
 from seqhub.models.tokenizer import symbol_tokenizer, word_tokenizer
@@ -10,6 +10,8 @@ from seqhub.tasks.schema import TaskSchema
 
 if TYPE_CHECKING:
     from transformers import TokenizersBackend
+
+    from seqhub.data.source import DataSource
 
 
 def get_tokenizer(task: str | TaskRef) -> "TokenizersBackend":
@@ -46,7 +48,8 @@ def tokenizer_of(schema: TaskSchema) -> "TokenizersBackend | None":
         return None
     settings = {"unknown": bool(vocabulary.unknown), "end": schema.target == "sequence"}
     if vocabulary.separator:
-        return word_tokenizer(vocabulary.symbols, boundaries=vocabulary.boundaries, **settings)
+        boundaries: Literal["spaces", "unicode"] = "unicode" if vocabulary.boundaries == "unicode" else "spaces"
+        return word_tokenizer(vocabulary.symbols, boundaries=boundaries, **settings)
     return symbol_tokenizer("".join(vocabulary.symbols), **settings)
 
 
@@ -75,3 +78,16 @@ def schema_of_task(task: str | TaskRef, field: str | None = None) -> TaskSchema:
         what = "columns" if field is None else field.rpartition("_")[2]
         raise InvalidInputError(f"{task}: its configs differ in their {what}; choose one of {ids}")
     return schemas[0]
+
+
+def tokenizer_of_source(source: "DataSource") -> "TokenizersBackend | None":
+    """Return the tokenizer that is saved with a model of the rows of a source; None for real values."""
+    name = None if source.file_rows is None else source.file_rows.reading.get("tokenizer")
+    if name is None:
+        return tokenizer_of(source.schema)
+    from seqhub.data.user_tokenizers import load_tokenizer
+
+    tokenizer = load_tokenizer(name)
+    if source.file_rows is not None and (longest := source.file_rows.reading.get("max_length")) is not None:
+        tokenizer.model_max_length = longest
+    return tokenizer

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from seqhub.data.arrow import rows_table
-from seqhub.data.digest import digest
+from seqhub.data.digest import split_digest
 from seqhub.data.source import DataSource
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.import_model import create_record
@@ -192,12 +191,14 @@ def _metrics(
 
 def _metadata(split: Split, rows: int) -> dict[str, Any]:
     """Return lengths, seed and digest of the rows."""
-    lengths = np.concatenate([batch.lengths for batch in split.batches(0, rows)])
+    ragged = split.ragged
+    parts = [ragged.lengths[:rows]] if ragged else [batch.lengths for batch in split.batches(0, rows)]
+    lengths = np.concatenate(parts)
     return {
         "length": [int(lengths.min()), int(lengths.max())],
         "mean_length": float(lengths.mean()),
         "seed": split.seed,
-        "digest": digest(rows_table(split, 0, rows)),
+        "digest": split_digest(split, rows),
     }
 
 

@@ -115,8 +115,9 @@ def _difference(config: "PreTrainedConfig", schema: TaskSchema) -> str:
     for name, value in wanted.items():
         if (given := getattr(config, name, None)) != value:
             return f"{name}={given}; must be {value}"
-    if schema.target == "number" and config.num_labels != 1:
-        return f"num_labels={config.num_labels}; must be 1"
+    numbers = {"number": 1, "numbers": len(schema.numbers)}.get(schema.target, config.num_labels)
+    if config.num_labels != numbers:
+        return f"num_labels={config.num_labels}; must be {numbers}"
     if not schema.labels:
         return ""
     if schema.target == "class" and config.num_labels == 1 and len(schema.labels) == 2:

@@ -1,7 +1,8 @@
 """Predictions of a saved classifier, regression model or encoder-decoder for the rows of a file."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from seqhub._logging import quiet_transformers
-from seqhub.data.file_kinds import FileOptions, column_kind
-from seqhub.data.file_rows import prepare_series, read_series, read_texts
+from seqhub.data.file_inputs import prepare_series, read_series, symbols_of
+from seqhub.data.file_kinds import FileOptions
+from seqhub.data.long_form import read_grouped
 from seqhub.data.table_reader import UserTable, iterate_tables
 from seqhub.errors import InvalidInputError
 from seqhub.evaluation.load import head_of, load_model
@@ -29,14 +31,17 @@ class Prediction:
     """Prediction for one row.
 
     Attributes:
-        row: Number of the row, from 0.
-        value: Label, number in the unit of the target, or generated text; for a classifier of steps, a list of labels.
+        row: Number of the row, from 0, or of the series in such a table.
+        value: Label, number in the unit of the target, or generated text; for several labels or numbers and for a
+            classifier of steps, a list of them.
         probabilities: Probability of each class, or the classes of each step; empty for numbers and texts.
+        id: Value of the id of a series, for a model of a table with one step in each row.
     """
 
     row: int
     value: Any
     probabilities: dict[str, float] | list[dict[str, float]]
+    id: Any = None
 
 
 def predict(
@@ -69,7 +74,9 @@ def predict(
     """
     folder = Path(model)
     predictor = _Predictor(folder, inputs, batch_size, trust_remote_code)
-    if isinstance(data, (str, Path)):
+    if isinstance(data, (str, Path)) and predictor.options.id is not None:
+        tables = iter([read_grouped(Path(data), replace(predictor.options, separator=separator))])
+    elif isinstance(data, (str, Path)):
         tables = iterate_tables(Path(data), separator)
     else:
         tables = iter([_table(data)])
@@ -101,9 +108,12 @@ class _Predictor:
             inputs=chosen or (("input_values",) if self.reads_series else ("text",)),
             tokens="words" if tokens == "words" else "characters",
             max_length=reading.get("max_length"),
+            id=reading.get("id"),
+            order=reading.get("order"),
         )
         self.batch_size = batch_size
-        self.tokenizer, self.extractor = None, None
+        self.tokenizer: Any = None
+        self.extractor: SeriesFeatureExtractor | None = None
         if self.reads_series:
             channels = getattr(self.model.config, "num_features", 1) or 1
             plain = {"scale": "none", **{name: [0.0] * channels for name in ("mean", "center")}}
@@ -113,6 +123,8 @@ class _Predictor:
         if self.writes or not self.reads_series:
             with quiet_transformers():
                 self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            if tokens == "tokens" and (longest := reading.get("max_length")) is not None:
+                self.tokenizer = partial(self.tokenizer, truncation=True, max_length=longest)
 
     def predictions(self, tables: Iterator[UserTable]) -> Iterator[Prediction]:
         first = 0
@@ -126,25 +138,33 @@ class _Predictor:
                     f"columns {shown} of {table.file}; need {missing[0]!r}, or give --inputs COLUMN"
                 )
             rows = self._series(table) if self.reads_series else self._texts(table)
+            found: Iterable[Prediction]
             if self.writes:
                 texts = generate_texts(self.model, rows, self.tokenizer, batch_size=self.batch_size)
-                yield from (Prediction(row, text, {}) for row, text in enumerate(texts, first))
+                found = (Prediction(row, text, {}) for row, text in enumerate(texts, first))
             else:
                 logits = predict_logits(self.model, rows, self.tokenizer, batch_size=self.batch_size)
-                yield from (self._prediction(row, each) for row, each in enumerate(logits, first))
+                found = (self._prediction(row, each) for row, each in enumerate(logits, first))
+            if self.options.id is None:
+                yield from found
+            else:
+                ids = table.columns.column(self.options.id).to_pylist()
+                yield from (replace(each, id=id) for each, id in zip(found, ids, strict=True))
             first += table.columns.num_rows
 
     def _texts(self, table: UserTable) -> list[str]:
-        if "tokens" not in self.reading:  # the tokenizer divides the texts of other models
+        if self.reading.get("tokens", "tokens") == "tokens":  # the tokenizer divides the texts
             (name,) = self.options.inputs
             texts = ["" if text is None else str(text).strip() for text in table.texts(name).to_pylist()]
             empty = next((row for row, text in enumerate(texts) if not text), None)
             if empty is not None:
                 raise InvalidInputError(f"no text in column {name!r} in {table.where(empty)}")
             return texts
-        listed = column_kind(table.column(self.options.inputs[0])) == "words"
+        listed = table.kind(self.options.inputs[0]) == "words"
         separator = " " if listed or self.options.tokens == "words" else ""
-        return [separator.join(symbols) for symbols in read_texts(table, self.options).symbols]
+        longest = self.options.max_length
+        parts = symbols_of(table, self.options.inputs[0], self.options.tokens)
+        return [separator.join(each[:longest]) for _, found in parts for each in found]
 
     def _series(self, table: UserTable) -> "list[Tensor]":
         import torch
@@ -168,13 +188,16 @@ class _Predictor:
         if is_regression(self.model):
             number = labels_of(self.model, logits)
             if "target_mean" in self.reading:
-                number = number * self.reading["target_deviation"] + self.reading["target_mean"]
+                unit, mean = np.array(self.reading["target_deviation"]), np.array(self.reading["target_mean"])
+                number = (np.array(number) * unit + mean).tolist()
             return Prediction(row, number, {})
         probabilities = probabilities_of(self.model, logits).numpy()
         if probabilities.ndim == 2:
             steps = [self._named(each) for each in probabilities]
             return Prediction(row, [max(step, key=step.__getitem__) for step in steps], steps)
         named = self._named(probabilities)
+        if self.model.config.problem_type == "multi_label_classification" and len(probabilities) > 1:
+            return Prediction(row, [name for name, value in named.items() if value > 0.5], named)
         return Prediction(row, max(named, key=named.__getitem__), named)
 
     def _named(self, probabilities: Any) -> dict[str, float]:

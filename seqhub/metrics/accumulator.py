@@ -10,6 +10,7 @@ from seqhub.errors import InvalidInputError
 from seqhub.metrics.classification import TOLERANCE, classification_metrics
 from seqhub.metrics.edit_distance import edit_distance
 from seqhub.metrics.intervals import wilson_interval
+from seqhub.metrics.multi_label import metrics_by_number, multi_label_metrics
 from seqhub.tasks.schema import NO_LABEL, StoppingRule, TaskSchema
 
 if TYPE_CHECKING:
@@ -71,13 +72,20 @@ class MetricAccumulator:
         left = self.rows - self.examples
         logits, labels, mask = logits[:left].cpu(), labels[:left].cpu(), mask[:left].cpu()
         self.examples += len(labels)
-        if self.tolerance or self.logistic or self.schema.target in ("number", "inputs"):
+        if self.schema.target == "multi_label":
+            self._parts.append((logits.double().sigmoid().numpy(), labels.numpy()))
+            return
+        if self.tolerance or self.logistic or self.schema.target in ("number", "numbers", "inputs"):
             values = example_metrics(self.schema, logits, labels, mask, self.logistic).numpy().astype(np.float64)
             self._squared += float(values[:, 2].sum())
             if self.tolerance:
                 self._wrong += int((~(values[:, 0] < self.tolerance)).sum())
         if self.schema.target in ("number", "inputs"):
             self._parts.append((values, labels.numpy()))
+            return
+        if self.schema.target == "numbers":
+            outputs = (logits.sigmoid() if self.logistic else logits).double().numpy()
+            self._parts.append((values, np.stack([outputs, labels.double().numpy()], axis=1)))
             return
         if self.schema.target == "next_symbol":
             logits, labels = logits[:, :-1], labels[:, 1:]
@@ -145,17 +153,18 @@ class MetricAccumulator:
             are all right among those with at least k, and `mean_prefix`, the mean share of the steps before the first
             wrong one. For `next_symbol` the same without classes and prefixes. For `number`: `accuracy`, the share
             within `tolerance`, with its Wilson `interval`, `mse` (also as `loss`) and `mean_absolute_error`. For
-            `inputs`: `accuracy`, the share of sequences with a mean squared error within `tolerance`, its `interval`,
-            `mse` (also as `loss`), the mean over sequences, and `worst_mse`. For `sequence`: `accuracy`, the share of
-            exact matches, whose greedy output is the target, and its `interval`; `tokens`, the number of target symbols
-            and ends, and `loss` in nats for each; `token_accuracy`, the mean share of these that are the most probable
-            ones after the target's previous symbols; and `edit_distance`, the mean number of edits between greedy
-            output and target, divided by the length of the longer one. The last two have an interval over sequences
-            (`token_interval`, `edit_interval`), because the tokens of a sequence depend on each other; `by_length`,
-            number of steps of the inputs -> {correct, total} for exact matches. For a task whose
-            source has a stopping rule with a tolerance, also `paper`: the `tolerance` of every output, the number of
-            `wrong` sequences and their `share`. The `loss` of logistic outputs is half their squared error instead of
-            nats.
+            `numbers` the same, where a row is correct if each of its numbers is, and `per_number` of
+            `metrics_by_number`. For `multi_label` see `multi_label_metrics`. For `inputs`: `accuracy`, the share of
+            sequences with a mean squared error within `tolerance`, its `interval`, `mse` (also as `loss`), the mean
+            over sequences, and `worst_mse`. For `sequence`: `accuracy`, the share of exact matches, whose greedy output
+            is the target, and its `interval`; `tokens`, the number of target symbols and ends, and `loss` in nats for
+            each; `token_accuracy`, the mean share of these that are the most probable ones after the target's previous
+            symbols; and `edit_distance`, the mean number of edits between greedy output and target, divided by the
+            length of the longer one. The last two have an interval over sequences (`token_interval`, `edit_interval`),
+            because the tokens of a sequence depend on each other; `by_length`, number of steps of the inputs ->
+            {correct, total} for exact matches. For a task whose source has a stopping rule with a tolerance, also
+            `paper`: the `tolerance` of every output, the number of `wrong` sequences and their `share`. The `loss` of
+            logistic outputs is half their squared error instead of nats.
         """
         if not self.examples:
             raise InvalidInputError("0 sequences; metrics need at least 1")
@@ -168,6 +177,9 @@ class MetricAccumulator:
                 del found["per_class"], found["confusion"]
             if self.logistic:
                 found["loss"] = self._squared / self.examples
+        elif target == "multi_label":
+            probabilities, labels = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
+            found = multi_label_metrics(probabilities, labels, self.schema.labels)
         elif target == "sequence":
             found = self._sequence_metrics()
         else:
@@ -229,4 +241,8 @@ class MetricAccumulator:
         }
         if self.schema.target == "number":
             return metrics | {"mean_absolute_error": float(values[:, 1].mean())}
+        if self.schema.target == "numbers":
+            pairs = np.concatenate([part for _, part in self._parts])
+            by_number = metrics_by_number(pairs[:, 0], pairs[:, 1], self.schema.numbers)
+            return metrics | {"mean_absolute_error": float(values[:, 1].mean()), "per_number": by_number}
         return metrics | {"worst_mse": float(values[:, 2].max())}

@@ -4,7 +4,7 @@ import math
 
 from seqhub.errors import InvalidInputError
 
-_Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
+Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
 
 
 def wilson_interval(correct: float, total: int) -> tuple[float, float]:
@@ -24,7 +24,7 @@ def wilson_interval(correct: float, total: int) -> tuple[float, float]:
     """
     if not 0 <= correct <= total or total == 0:
         raise InvalidInputError(f"correct={correct}, total={total}: must be 0 <= correct <= total and total >= 1")
-    share, z2 = correct / total, _Z95**2
+    share, z2 = correct / total, Z95**2
     middle = (share + z2 / (2 * total)) / (1 + z2 / total)
-    half = _Z95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
+    half = Z95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
     return (middle - half if correct else 0.0), (middle + half if correct < total else 1.0)

@@ -5,6 +5,7 @@ Shapes: B sequences, T steps, C classes or symbols, F values at a step.
 
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from seqhub.tasks.schema import NO_LABEL, TaskSchema
 
@@ -14,23 +15,28 @@ def example_accuracy(
 ) -> Tensor:
     """Return the accuracy of each sequence, 0 to 1: (B,) float32.
 
-    A class is correct if it is the most probable one, a number or a reconstruction if its error is within
-    `schema.tolerance`. For targets with a class or a symbol per step, it is the share of correct steps among those that
-    count. A `sequence` is correct if every symbol and the end are the most probable ones after the symbols before; then
-    greedy generation returns exactly the target.
+    A class is correct if it is the most probable one, a set of labels if the outputs above 1/2 are exactly its labels,
+    numbers or a reconstruction if the error of each is within `schema.tolerance`. For targets with a class or a symbol
+    per step, it is the share of correct steps among those that count. A `sequence` is correct if every symbol and the
+    end are the most probable ones after the symbols before; then greedy generation returns exactly the target.
 
     Args:
         schema: Schema of the rows.
         logits: `class` (B, C), or (B, 1) for a single logit of the second of two classes; `number` (B, 1);
-            `step_class`, `next_symbol` and `sequence` (B, T, C); `inputs` (B, T, F).
+            `multi_label` (B, C); `numbers` (B, K); `step_class`, `next_symbol` and `sequence` (B, T, C); `inputs`
+            (B, T, F).
         labels: Labels as in a batch of a `BatchLoader`.
         mask: (B, T), 1 at real steps.
         logistic: Whether the outputs are logistic units, see `predict.logistic_outputs`.
     """
     if schema.target == "class":
         return (class_scores(logits).argmax(dim=-1) == labels).float()
+    if schema.target == "multi_label":
+        return ((logits > 0) == (labels > 0)).all(dim=-1).float()
     if schema.target == "number":
         return ((_number(logits, logistic) - labels).abs() <= schema.tolerance).float()
+    if schema.target == "numbers":
+        return ((_numbers(logits, logistic) - labels).abs() <= schema.tolerance).all(dim=-1).float()
     if schema.target == "inputs":
         return (_squared_error(logits, labels, mask) <= schema.tolerance).float()
     logits, labels = _aligned(schema, logits, labels)
@@ -45,9 +51,9 @@ def example_metrics(schema: TaskSchema, logits: Tensor, labels: Tensor, mask: Te
     """Return largest error, mean error, loss and accuracy of each sequence: (B, 4).
 
     Errors are absolute differences from the targets: of class probabilities from 1 and 0, or of real outputs. The loss
-    is the mean cross-entropy in nats, or the mean squared error. Logistic outputs are compared with 1 and 0
-    independently of each other, or with the number; their loss is half the sum of the squared errors of all outputs and
-    steps. The accuracy is that of `example_accuracy`.
+    is the mean cross-entropy in nats, over labels for `multi_label`, or the mean squared error. Logistic outputs are
+    compared with 1 and 0 independently of each other, or with the number; their loss is half the sum of the squared
+    errors of all outputs and steps. The accuracy is that of `example_accuracy`.
     """
     logits = logits.float()
     accuracy = example_accuracy(schema, logits, labels, mask, logistic)
@@ -57,6 +63,14 @@ def example_metrics(schema: TaskSchema, logits: Tensor, labels: Tensor, mask: Te
     elif schema.target == "number":
         worst = mean = (_number(logits, logistic) - labels).abs()
         loss = worst.square() / (2 if logistic else 1)
+    elif schema.target == "multi_label":
+        error = (logits.sigmoid() - labels).abs()
+        worst, mean = error.amax(dim=-1), error.mean(dim=-1)
+        loss = binary_cross_entropy_with_logits(logits, labels.float(), reduction="none").mean(dim=-1)
+    elif schema.target == "numbers":
+        error = (_numbers(logits, logistic) - labels).abs()
+        worst, mean = error.amax(dim=-1), error.mean(dim=-1)
+        loss = error.square().mean(dim=-1) / (2 if logistic else 1)
     elif schema.target == "inputs":
         error = (logits.flatten(2) - labels.flatten(2)).abs() * mask.unsqueeze(-1)
         worst = error.amax(dim=(1, 2))
@@ -109,7 +123,11 @@ def _logistic_class_errors(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tens
 
 
 def _number(logits: Tensor, logistic: bool) -> Tensor:
-    return logits[..., 0].sigmoid() if logistic else logits[..., 0]
+    return _numbers(logits, logistic)[..., 0]
+
+
+def _numbers(logits: Tensor, logistic: bool) -> Tensor:
+    return logits.sigmoid() if logistic else logits
 
 
 def _squared_error(outputs: Tensor, targets: Tensor, mask: Tensor) -> Tensor:

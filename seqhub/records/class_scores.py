@@ -1,8 +1,10 @@
 """Scores of each class from the confusion matrix in a record."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+from seqhub.records.run import LabelCounts
 
 
 class ClassScores(NamedTuple):
@@ -28,6 +30,21 @@ def class_scores_of(confusion: Sequence[Sequence[int]]) -> list[ClassScores]:
     found = []
     for number, row in enumerate(confusion):
         right, rows, predicted = row[number], sum(row), sum(each[number] for each in confusion)
+        recall = right / rows if rows else math.nan
+        precision = right / predicted if predicted else math.nan
+        found.append(ClassScores(rows, recall, precision, 2 * right / max(1, rows + predicted)))
+    return found
+
+
+def label_scores_of(per_label: Mapping[str, LabelCounts]) -> list[ClassScores]:
+    """Return the scores of each of several labels of a row, as `class_scores_of` does for classes.
+
+    >>> label_scores_of({"urgent": {"correct": 1, "predicted": 2, "total": 4}})
+    [ClassScores(rows=4, recall=0.25, precision=0.5, f1=0.3333333333333333)]
+    """
+    found = []
+    for each in per_label.values():
+        right, predicted, rows = each["correct"], each["predicted"], each["total"]
         recall = right / rows if rows else math.nan
         precision = right / predicted if predicted else math.nan
         found.append(ClassScores(rows, recall, precision, 2 * right / max(1, rows + predicted)))

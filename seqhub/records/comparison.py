@@ -12,7 +12,8 @@ class Comparison:
 
     Attributes:
         split: `test`, or `validation` if the test split was not evaluated.
-        metric: `accuracy`, or `root mean squared error` in the unit of the target.
+        metric: `accuracy`, `micro F1` of several labels, or `root mean squared error` in the unit of the target; of
+            several numbers in standard deviations of the training targets.
         values: Result by name of the baseline; the last one is that of the model.
         best: Name of the best baseline.
         is_better: Whether the model is better than the best baseline.
@@ -26,7 +27,7 @@ class Comparison:
 
     def shown(self, name: str) -> str:
         """Return a result as text."""
-        return f"{self.values[name]:.2%}" if self.metric == "accuracy" else f"{self.values[name]:.4g}"
+        return f"{self.values[name]:.2%}" if self.metric in ("accuracy", "micro F1") else f"{self.values[name]:.4g}"
 
     @property
     def sentence(self) -> str:
@@ -47,12 +48,15 @@ def compare_with_baselines(record: RunRecord) -> Comparison | None:
         return None
     metrics = record.evaluation[split]
     values = {name: measured[split] for name, measured in baselines.items()}
-    if record.task.schema.target == "number":
-        deviation = record.data.get("reading", {}).get("target_deviation", 1.0)
+    target = record.task.schema.target
+    if target in ("number", "numbers"):
+        deviation = record.data.get("reading", {}).get("target_deviation", 1.0) if target == "number" else 1.0
         values = {name: math.sqrt(value) * deviation for name, value in values.items()}
         best, model = min(values, key=values.__getitem__), math.sqrt(metrics["mse"]) * deviation
-        metric, is_better = "root mean squared error", model < values[best]
+        unit = "" if target == "number" else " in standard deviations"
+        metric, is_better = f"root mean squared error{unit}", model < values[best]
     else:
-        best, model = max(values, key=values.__getitem__), metrics["accuracy"]
-        metric, is_better = "accuracy", model > values[best]
+        metric = "micro F1" if target == "multi_label" else "accuracy"
+        best, model = max(values, key=values.__getitem__), metrics["micro_f1" if metric == "micro F1" else "accuracy"]
+        is_better = model > values[best]
     return Comparison(split, metric, values | {f"this {record.model}": model}, best, is_better)

@@ -12,13 +12,21 @@ from seqhub.records.environment import Environment
 from seqhub.records.schema import mismatches
 from seqhub.tasks.ref import FILE, TaskField, file_stem
 from seqhub.tasks.schema import TaskSchema
-from seqhub.tasks.vocabulary import Vocabulary
+from seqhub.tasks.vocabulary import TOKENIZER, Vocabulary
 
 
 class ClassCounts(TypedDict):
     """Correct predictions for one class, for sequences of one length, or sequences with a correct prefix."""
 
     correct: int
+    total: int
+
+
+class LabelCounts(TypedDict):
+    """Counts of one of several labels: correct predictions, rows predicted to have it, and rows that have it."""
+
+    correct: int
+    predicted: int
     total: int
 
 
@@ -45,6 +53,13 @@ class SplitMetrics(TypedDict):
     mse: NotRequired[float]
     worst_mse: NotRequired[float]
     mean_absolute_error: NotRequired[float]
+    label_accuracy: NotRequired[float]
+    label_interval: NotRequired[list[float]]
+    micro_f1: NotRequired[float]
+    micro_interval: NotRequired[list[float]]
+    macro_f1: NotRequired[float]
+    per_label: NotRequired[dict[str, LabelCounts]]
+    per_number: NotRequired[dict[str, dict[str, Any]]]  # see `metrics.multi_label.metrics_by_number`
     tolerance: NotRequired[float]
     tokens: NotRequired[int]
     token_accuracy: NotRequired[float]
@@ -64,6 +79,8 @@ _REQUIRED = {  # target -> metrics of every evaluated split
     "next_symbol": ("steps", "whole"),
     "sequence": ("interval", "tokens", "token_accuracy", "token_interval", "edit_distance", "edit_interval"),
     "number": ("interval", "mse", "mean_absolute_error", "tolerance"),
+    "multi_label": ("interval", "label_accuracy", "micro_f1", "micro_interval", "macro_f1", "per_label"),
+    "numbers": ("interval", "mse", "mean_absolute_error", "tolerance", "per_number"),
     "inputs": ("interval", "mse", "worst_mse", "tolerance"),
 }
 
@@ -98,6 +115,7 @@ class Probe(TypedDict, total=False):
     """First sequences of the test split and their logits, from the model in memory with batches of one."""
 
     texts: list[str]
+    input_ids: list[list[int]]  # of a tokenizer of transformers, for these texts
     input_values: list[list[list[float]]]
     logits: list[Any]
 
@@ -156,9 +174,14 @@ class RunRecord(Record):
             evaluated: Any = next(iter(self.evaluation.values()), {})
             names = self.data.get("statistics", {}).get("classes") or evaluated.get("per_class") or ("not recorded",)
             schema = replace(schema, labels=tuple(names))
+        if schema.numbers:
+            schema = replace(schema, numbers=tuple(self.data.get("reading", {}).get("numbers", schema.numbers)))
         reading: Mapping[str, Any] = self.data.get("reading", {})
-        words = "words" in reading.get("tokens", "")
-        vocabulary = Vocabulary(("?",), " ") if words else schema.text_vocabulary
+        vocabulary = schema.text_vocabulary
+        if (tokens := reading.get("tokens", "")) == "tokens":
+            vocabulary = Vocabulary(("?",), " ", boundaries=TOKENIZER)
+        elif "words" in tokens:
+            vocabulary = Vocabulary(("?",), " ")
         changes: dict[str, Any] = {"vocabulary": vocabulary}
         if schema.vocabulary is None:
             changes = {"step_shape": (len(self.probes[0][0]),)}

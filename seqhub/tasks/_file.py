@@ -31,11 +31,15 @@ class FileTask(Task[FileConfig]):
     configs = (
         FileConfig(name="text-class", length=CUSTOM.length, texts=True, target="class"),
         FileConfig(name="text-number", length=CUSTOM.length, texts=True, target="number"),
+        FileConfig(name="text-multi-label", length=CUSTOM.length, texts=True, target="multi_label"),
+        FileConfig(name="text-numbers", length=CUSTOM.length, texts=True, target="numbers"),
         FileConfig(name="text-step-class", length=CUSTOM.length, texts=True, target="step_class"),
         FileConfig(name="text-next-symbol", length=CUSTOM.length, texts=True, target="next_symbol"),
         FileConfig(name="text-sequence", length=CUSTOM.length, texts=True, target="sequence"),
         FileConfig(name="series-class", length=CUSTOM.length, texts=False, target="class"),
         FileConfig(name="series-number", length=CUSTOM.length, texts=False, target="number"),
+        FileConfig(name="series-multi-label", length=CUSTOM.length, texts=False, target="multi_label"),
+        FileConfig(name="series-numbers", length=CUSTOM.length, texts=False, target="numbers"),
         FileConfig(name="series-step-class", length=CUSTOM.length, texts=False, target="step_class"),
         FileConfig(name="series-sequence", length=CUSTOM.length, texts=False, target="sequence"),
     )
@@ -47,8 +51,9 @@ class FileTask(Task[FileConfig]):
             vocabulary=vocabulary if config.texts else None,
             step_shape=() if config.texts else (1,),
             target=config.target,
-            labels=("?",) if config.target in ("class", "step_class") else (),
-            tolerance=NUMBER_TOLERANCE if config.target == "number" else 0.0,
+            labels=("?",) if config.target in ("class", "step_class", "multi_label") else (),
+            tolerance=NUMBER_TOLERANCE if config.target in ("number", "numbers") else 0.0,
+            numbers=("0", "1") if config.target == "numbers" else (),
             target_vocabulary=vocabulary if writes else None,
             max_target=1 if writes else 0,
         )

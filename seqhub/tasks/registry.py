@@ -24,7 +24,7 @@ from seqhub.tasks.ref import DISTRIBUTION, FILE, TaskRef
 from seqhub.tasks.schema import CUSTOM, TaskConfig
 
 GROUP = "seqhub.tasks"
-_NOT_TASKS = {"base", "ref", "registry", "rng", "schema", "splits", "stopping", "vocabulary"}
+_NOT_TASKS = {"base", "ragged", "ref", "registry", "rng", "schema", "splits", "stopping", "vocabulary"}
 
 
 @cache

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidConfigError
-from seqhub.tasks.vocabulary import Vocabulary
+from seqhub.tasks.vocabulary import TOKENIZER, Vocabulary
 
 NO_LABEL = -100  # label of ignored steps, the default `ignore_index` of PyTorch and transformers
 _MAX_BATCH_NUMBERS = 1 << 26  # 256 MiB in single precision
@@ -19,14 +19,16 @@ _MAX_TABLE_CLASSES = 100  # the confusion matrix has a square of counts
 IntRange = tuple[int, int]  # both ends included
 
 
-Target = Literal["class", "number", "step_class", "next_symbol", "sequence", "inputs"]
+Target = Literal["class", "number", "multi_label", "numbers", "step_class", "next_symbol", "sequence", "inputs"]
+WHOLE_TARGETS = ("class", "number", "multi_label", "numbers")  # targets of whole sequences that are not texts
 
 
 class Example(NamedTuple):
     """One sequence and its target in human-readable form."""
 
     inputs: Any  # a text, or real values (T, F)
-    target: Any  # a class name, a number, a class name per step, or a text; None if the inputs are the target
+    target: Any  # a class name, a list of them, a number, several numbers, a class name per step, or a text; None if
+    # the inputs are the target
 
 
 class ConstantBaseline(NamedTuple):
@@ -44,13 +46,15 @@ class TaskSchema:
     Args:
         vocabulary: Vocabulary of texts; None if the inputs are real values.
         step_shape: Shape of the real values at one step; they are published flattened, in C order.
-        target: Prediction target: one `class` or `number` for each sequence, a class for each step (`step_class`), the
-            `next_symbol` of each step, another `sequence` of symbols, or the `inputs` themselves, to be reconstructed.
-        labels: Class names in the order of their numbers; for targets with classes.
-        tolerance: Largest absolute error of a correct `number`; for `inputs`, largest mean squared error of a
-            correctly reconstructed sequence.
+        target: Prediction target: one `class` or `number` for each sequence, any number of labels (`multi_label`) or
+            several `numbers` for each sequence, a class for each step (`step_class`), the `next_symbol` of each step,
+            another `sequence` of symbols, or the `inputs` themselves, to be reconstructed.
+        labels: Class names in the order of their numbers; for targets with classes, and for `multi_label`.
+        tolerance: Largest absolute error of a correct `number`, or of each of several; for `inputs`, largest mean
+            squared error of a correctly reconstructed sequence.
         target_vocabulary: Vocabulary of the target `sequence`; that of the inputs if these are texts.
         max_target: Largest number of symbols of the target `sequence`, in all configs and test distributions.
+        numbers: Names of the `numbers`, two or more, in their order.
 
     >>> TaskSchema(vocabulary=Vocabulary("ab"), labels=("even", "odd")).columns
     ('text', 'label')
@@ -67,17 +71,19 @@ class TaskSchema:
     tolerance: float = 0.0
     target_vocabulary: Vocabulary | None = None
     max_target: int = 0
+    numbers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        classes = self.target in ("class", "step_class")
+        classes = self.target in ("class", "step_class", "multi_label")
         for holds, rule in (
             ((self.vocabulary is None) != (not self.step_shape), "either a vocabulary or a step_shape"),
             (all(size >= 1 for size in self.step_shape), "sizes of at least 1 in step_shape"),
             (classes == bool(self.labels), "labels if and only if the target has classes"),
             (
-                (self.target in ("number", "inputs")) == (self.tolerance > 0),
-                "a tolerance above 0 if and only if the target is number or inputs",
+                (self.target in ("number", "numbers", "inputs")) == (self.tolerance > 0),
+                "a tolerance above 0 if and only if the target is number, numbers or inputs",
             ),
+            ((self.target == "numbers") == (len(self.numbers) > 1), "two names or more for the target numbers only"),
             (self.target != "next_symbol" or self.vocabulary is not None, "a vocabulary for the target next_symbol"),
             (self.target != "inputs" or self.vocabulary is None, "a step_shape for the target inputs"),
             (
@@ -95,7 +101,7 @@ class TaskSchema:
     @property
     def has_class_table(self) -> bool:
         """True if metrics contain counts by class and the confusion matrix; only for up to 100 classes."""
-        return 0 < len(self.labels) <= _MAX_TABLE_CLASSES
+        return self.target != "multi_label" and 0 < len(self.labels) <= _MAX_TABLE_CLASSES
 
     @property
     def lists_classes(self) -> bool:
@@ -113,6 +119,11 @@ class TaskSchema:
         return self.vocabulary or self.target_vocabulary
 
     @property
+    def has_tokenizer(self) -> bool:
+        """Whether the rows have the ids of a tokenizer of transformers, which alone can encode a text."""
+        return self.vocabulary is not None and self.vocabulary.boundaries == TOKENIZER
+
+    @property
     def end_id(self) -> int:
         """Id of the end of a target `sequence`, after the ids of the symbols."""
         assert self.target_vocabulary is not None, "only the target sequence has an end"
@@ -124,6 +135,8 @@ class TaskSchema:
         heads: dict[Target, Literal["sequence", "token", "causal", "seq2seq", "base"]] = {
             "class": "sequence",
             "number": "sequence",
+            "multi_label": "sequence",
+            "numbers": "sequence",
             "step_class": "token",
             "next_symbol": "causal",
             "sequence": "seq2seq",
@@ -143,6 +156,8 @@ class TaskSchema:
         return {
             "class": len(self.labels),
             "number": 1,
+            "multi_label": len(self.labels),
+            "numbers": len(self.numbers),
             "step_class": steps * len(self.labels),
             "next_symbol": steps * symbols,
             "inputs": steps * self.num_features,
@@ -158,21 +173,24 @@ class TaskSchema:
 
     @property
     def loss_unit(self) -> str:
-        """Unit of the loss: nats of the cross-entropy of classes and symbols, or mean squared error."""
+        """Unit of the loss: nats of the cross-entropy of classes, labels and symbols, or mean squared error."""
         return "mean squared error" if self.tolerance else "nats"
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the published columns."""
         inputs = "text" if self.vocabulary is not None else "input_values"
+        if self.has_tokenizer:
+            inputs = "input_ids"
         target = self.target_column
         return (inputs,) if target is None else (inputs, target)
 
     @property
     def target_column(self) -> str | None:
         """Name of the column with the target; None if the inputs are the target."""
-        columns = {"class": "label", "number": "label", "step_class": "labels", "sequence": "target"}
-        return columns.get(self.target)
+        columns = {"class": "label", "number": "label", "sequence": "target"}
+        lists = ("step_class", "multi_label", "numbers")
+        return "labels" if self.target in lists else columns.get(self.target)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,12 +255,13 @@ class Batch:
 
     Args:
         inputs: For texts with ASCII characters as symbols (`Vocabulary.bytewise`), character codes (N, T) uint8; for
-            other texts, ids (N, T) uint16; both 0 in the padding. For real values, (N, T, F) float32, 0.0 in the
-            padding.
+            other texts, ids (N, T) uint16, or int32 of a tokenizer; both 0 in the padding. For real values, (N, T, F)
+            float32, 0.0 in the padding.
         lengths: (N,) int64, number of steps before the padding, at least 1.
-        labels: By `TaskSchema.target`: `class` (N,) int64, `number` (N,) float32, `step_class` (N, T) int64 with
-            NO_LABEL for ignored steps and for the padding, `sequence` (N, S) int64 ids of the target's symbols, with
-            NO_LABEL in the padding on the right; otherwise (N, 0).
+        labels: By `TaskSchema.target`: `class` (N,) int64, `number` (N,) float32, `multi_label` (N, C) float32 with 1
+            for the labels of a row and 0 for others, `numbers` (N, K) float32, `step_class` (N, T) int64 with NO_LABEL
+            for ignored steps and for the padding, `sequence` (N, S) int64 ids of the target's symbols, with NO_LABEL in
+            the padding on the right; otherwise (N, 0).
     """
 
     inputs: NDArray[Any]

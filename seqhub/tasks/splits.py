@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError, UnknownNameError
 from seqhub.tasks.base import Task
+from seqhub.tasks.ragged import RaggedRows
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.rng import BLOCK_SIZE, BlockRandom, philox_key
 from seqhub.tasks.schema import CUSTOM, NO_LABEL, Batch, Example, FiniteDomain, TaskConfig, TaskSchema
@@ -38,7 +39,7 @@ class FileRows(NamedTuple):
     """
 
     schema: TaskSchema
-    splits: dict[str, Batch]
+    splits: Mapping[str, Batch | RaggedRows]
     reading: Mapping[str, Any] = MappingProxyType({})
     found: Mapping[str, Any] = MappingProxyType({})
 
@@ -98,6 +99,11 @@ class Split:
         )
 
     @property
+    def ragged(self) -> RaggedRows | None:
+        """Rows of a file that are stored without padding; None for other rows."""
+        return self._rows if isinstance(self._rows, RaggedRows) else None
+
+    @property
     def longest(self) -> int:
         """Number of steps of the longest sequence."""
         return self.config.length[1] if self._rows is None else int(self._rows.lengths.max(initial=1))
@@ -135,6 +141,8 @@ class Split:
                 )
             stop = self.size if stop is None else stop
         values = BLOCK_SIZE * self.config.length[1] * self.schema.num_features
+        if self.ragged is not None:  # one long row makes all rows of a batch long
+            values = _VALUES_AT_ONCE
         most = min(_BLOCKS_AT_ONCE, max(1, _VALUES_AT_ONCE // values)) if values else _BLOCKS_AT_ONCE
         while stop is None or start < stop:
             first = start // BLOCK_SIZE
@@ -161,8 +169,10 @@ class Split:
         targets: Sequence[Any] = [None] * len(batch)
         if self.schema.target == "class":
             targets = [names[label] for label in batch.labels]
-        elif self.schema.target == "number":
+        elif self.schema.target in ("number", "numbers"):
             targets = batch.labels.tolist()
+        elif self.schema.target == "multi_label":
+            targets = [[name for name, holds in zip(names, row, strict=True) if holds] for row in batch.labels]
         elif self.schema.target == "step_class":
             targets = [
                 [None if label == NO_LABEL else names[label] for label in row[:n]]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from seqhub.errors import InvalidInputError
 
 PAD_ID = 0  # id of padding in every encoding; symbol number k has id k + 1
+TOKENIZER: Literal["tokenizer"] = "tokenizer"  # boundaries of the tokens of a tokenizer of transformers
 MAX_SYMBOLS = 65_534  # ids have 16 bits, and one id is for unknown symbols
 
 
@@ -25,7 +26,9 @@ class Vocabulary:
         unknown: Text of the unknown symbol, with the id after the last one. It replaces everything that is not in
             `symbols`; if empty, encoding such a text raises an error.
         boundaries: Division of raw texts into words by a tokenizer: at white space, or at the word boundaries of
-            Unicode, as in `models.tokenizer.split_words`. The texts of rows are already divided by the separator.
+            Unicode, as in `models.tokenizer.split_words`. The texts of rows are already divided by the separator. Or
+            `tokenizer`: the symbols are tokens of a tokenizer of transformers, which alone can encode a text; the rows
+            have their ids.
 
     Raises:
         InvalidInputError: No symbols, duplicates, or symbols that do not fit the separator.
@@ -40,11 +43,13 @@ class Vocabulary:
     separator: str = ""
     name: str = "the vocabulary"
     unknown: str = ""
-    boundaries: Literal["spaces", "unicode"] = "spaces"
+    boundaries: Literal["spaces", "unicode", "tokenizer"] = "spaces"
 
     def __post_init__(self) -> None:
         if self.separator not in ("", " "):
             raise InvalidInputError(f"separator={self.separator!r}: must be '' or ' ' ({self.name})")
+        if self.boundaries == TOKENIZER:
+            return
         if not self.symbols or len(self) > MAX_SYMBOLS or len(set(self.entries)) != len(self):
             shown = _shorten(" ".join(self.symbols))
             raise InvalidInputError(f"symbols={shown}: must be 1 to {MAX_SYMBOLS:,} different ones ({self.name})")

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from seqhub._logging import quiet_transformers
 from seqhub.data.arrow import rows_table
-from seqhub.data.assignment import ASSIGNMENT_VERSION
 from seqhub.data.digest import digest
-from seqhub.data.source import DataSource
-from seqhub.data.tokenizers import tokenizer_of
+from seqhub.data.source import DataSource, split_rule
+from seqhub.data.tokenizers import tokenizer_of_source
 from seqhub.errors import SaveError
 from seqhub.evaluation.load import file_digest
 from seqhub.evaluation.probe import probe_logits
@@ -106,7 +105,7 @@ def save_run(folder: Path, model: "PreTrainedModel", source: DataSource, record:
         try:
             with quiet_transformers():
                 model.save_pretrained(temporary)
-            if (tokenizer := tokenizer_of(source.schema)) is not None:
+            if (tokenizer := tokenizer_of_source(source)) is not None:
                 tokenizer.save_pretrained(temporary)
             if source.file_rows is not None and "features" in source.file_rows.reading:
                 SeriesFeatureExtractor(**source.file_rows.reading["features"]).save_pretrained(temporary)
@@ -137,7 +136,8 @@ def describe_training_data(config: TrainConfig, source: DataSource, sequences: i
         split = source.split("train", config.seed)
         seed, rows, content = config.seed, sequences, digest(rows_table(split, 0, sequences))
     else:
-        seed, rows, content = source.seed, len(source.training_rows), source.training_digest
+        rows = source.sizes["train"] if source.kind == "file" else len(source.training_rows)
+        seed, content = source.seed, source.training_digest
     data: TrainingData = {
         "task_version": task.version,
         "source": source.name,
@@ -147,7 +147,7 @@ def describe_training_data(config: TrainConfig, source: DataSource, sequences: i
         "identity": source.identity,
     }
     if source.kind == "file":
-        data["split_rule"] = ASSIGNMENT_VERSION
+        data["split_rule"] = split_rule(config.task)
     data["statistics"] = source.statistics
     if source.file_rows is not None and source.file_rows.reading:
         data["reading"], data["found"] = dict(source.file_rows.reading), dict(source.file_rows.found)

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqhub.data.user_tokenizers import load_tokenizer, tokenizer_vocabulary
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.load import file_digest, head_of, load_model
 from seqhub.hub.fetch import fetch
@@ -36,7 +37,8 @@ ARCHITECTURE = (
 )
 """Settings of a run that the base model determines."""
 
-_OF_ROWS = {"vocab_size", "num_features", "num_steps", "inputs"}  # fields with an error of their own
+_OF_ROWS = {"vocab_size", "decoder_vocab_size", "num_features", "num_steps", "inputs"}  # with an error of their own
+_LIMITS = {"max_target_length"}  # fields that the rows determine, and on which no parameter depends
 _MOST_NAMED = 6  # parameters in a message
 
 
@@ -50,8 +52,11 @@ class BaseModel:
         model: The loaded model.
         record: Its record, if it has one.
         model_id: Id of its architecture, without what the rows determine.
-        symbols: Symbols of its vocabulary in the order of their ids; None for series.
+        symbols: Symbols of its vocabulary in the order of their ids; for series, those of the texts that it generates,
+            or None.
         knows_others: Whether the vocabulary has an id for other symbols.
+        reads_series: Whether its inputs are series.
+        tokenizer: Folder or repository of the model, if its symbols are the tokens of a tokenizer of transformers.
     """
 
     name: str
@@ -61,6 +66,8 @@ class BaseModel:
     model_id: ModelId
     symbols: tuple[str, ...] | None
     knows_others: bool
+    reads_series: bool = False
+    tokenizer: str | None = None
 
     @classmethod
     def load(cls, name: str, *, trust_remote_code: bool = False) -> "BaseModel":
@@ -74,11 +81,15 @@ class BaseModel:
         folder = fetch(name, repo_type="model")
         model = load_model(folder, head_of(folder), trust_remote_code=trust_remote_code)
         record = RunRecord.load(folder) if (folder / RunRecord.FILE_NAME).is_file() else None
-        symbols, others = (None, False) if model.main_input_name == "input_values" else symbols_of(folder)
-        if getattr(model.config, "inputs", None) == "values":
-            symbols = None
+        series = model.main_input_name == "input_values" or getattr(model.config, "inputs", None) == "values"
+        symbols: tuple[str, ...] | None = None
+        others, tokenizer = False, None
+        if record is not None and record.data.get("reading", {}).get("tokens") == "tokens":
+            symbols, tokenizer = tokenizer_vocabulary(load_tokenizer(name), name).symbols, name
+        elif not series or model.config.is_encoder_decoder:
+            symbols, others = symbols_of(folder)
         shown = folder.resolve().name if Path(name).is_dir() else name
-        return cls(shown, folder, model, record, _model_id(model, record, shown), symbols, others)
+        return cls(shown, folder, model, record, _model_id(model, record, shown), symbols, others, series, tokenizer)
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of a run that the base model determines.
@@ -105,30 +116,52 @@ class BaseModel:
     def _is(self) -> str:
         return f"in the base model {self.name}"
 
-    def file_options(self, options: Mapping[str, Any], texts: bool, file: Path) -> dict[str, Any]:
-        """Return the options for reading a file: the vocabulary of the base model, or its filling and scaling.
+    def file_options(self, options: Mapping[str, Any], schema: TaskSchema, file: Path) -> dict[str, Any]:
+        """Return the options for reading a file: the vocabulary of the base model, or its filling and scaling, or both.
+
+        Args:
+            options: Options that the user gave.
+            schema: Schema of the kind of rows.
+            file: The file, for messages.
 
         Raises:
-            InvalidInputError: The base model reads series and the file has texts, or the other way round.
+            InvalidInputError: The base model reads series and the file has texts, or the other way round; or only one
+                of both has texts to be generated.
             InvalidConfigError: A given option differs from the base model.
         """
-        if texts != (self.symbols is not None):
-            kinds = ("texts", "series") if texts else ("series", "texts")
+        if self.reads_series != (schema.vocabulary is None):
+            kinds = ("texts", "series") if self.reads_series else ("series", "texts")
             raise InvalidInputError(f"{file} has {kinds[0]}; the base model {self.name} reads {kinds[1]}")
-        reading: dict[str, Any] = {} if self.record is None else dict(self.record.data.get("reading", {}))
-        if self.symbols is not None:
-            for name in ("max_vocab", "min_count"):
-                if options.get(name) is not None:
-                    rule = f"omitted, as the vocabulary is that of the base model {self.name}"
-                    raise InvalidConfigError.of(name, options[name], rule, str(file))
-            tokens = "characters" if all(len(symbol) == 1 for symbol in self.symbols) else "words"
-            tokens = {"characters": "characters"}.get(reading.get("tokens", tokens), "words")
-            if options.get("tokens") not in (None, tokens):
-                raise InvalidConfigError.of("tokens", options["tokens"], f"{tokens}, as {self._is}", str(file))
-            return {"tokens": tokens, "vocabulary": list(self.symbols), "other_symbols": self.knows_others}
+        writes = bool(self.model.config.is_encoder_decoder)
+        if writes != (schema.target == "sequence"):
+            what = ("generates texts", "other targets") if writes else ("has other outputs", "texts to be generated")
+            raise InvalidInputError(f"the base model {self.name} {what[0]}; the rows of {file} have {what[1]}")
+        found = {} if self.symbols is None else self._token_options(options, self.symbols, file)
+        reading = self._reading
         if "features" not in reading or any(options.get(name) is not None for name in ("missing", "scale")):
-            return {}
-        return {"features": dict(reading["features"])}
+            return found
+        return found | {"features": dict(reading["features"])}
+
+    @property
+    def _reading(self) -> Mapping[str, Any]:
+        return {} if self.record is None else self.record.data.get("reading", {})
+
+    def _token_options(self, options: Mapping[str, Any], symbols: tuple[str, ...], file: Path) -> dict[str, Any]:
+        for name in ("max_vocab", "min_count"):
+            if options.get(name) is not None:
+                rule = f"omitted, as the vocabulary is that of the base model {self.name}"
+                raise InvalidConfigError.of(name, options[name], rule, str(file))
+        given = options.get("tokens")
+        if self.tokenizer is not None:
+            known = self._reading["tokenizer"]
+            if given not in (None, known, self.tokenizer):
+                raise InvalidConfigError.of("tokens", given, f"{known}, as {self._is}", str(file))
+            return {"tokens": self.tokenizer}
+        tokens = "characters" if all(len(symbol) == 1 for symbol in symbols) else "words"
+        tokens = {"characters": "characters"}.get(self._reading.get("tokens", tokens), "words")
+        if given not in (None, tokens):
+            raise InvalidConfigError.of("tokens", given, f"{tokens}, as {self._is}", str(file))
+        return {"tokens": tokens, "vocabulary": list(symbols), "other_symbols": self.knows_others}
 
     def start(self, model: "PreTrainedModel", config: "TrainConfig", schema: TaskSchema) -> BaseModelRecord:
         """Copy the weights of the base model into a new model, and freeze the parameters that the settings name.
@@ -156,10 +189,10 @@ class BaseModel:
         return {"name": self.name, "weights": digest, "new": new, "frozen": frozen}
 
     def _require_fitting(self, model: "PreTrainedModel", config: "TrainConfig", schema: TaskSchema) -> None:
-        vocabulary = schema.vocabulary
-        if (vocabulary is None) != (self.symbols is None):
-            kinds = ("series", "texts") if vocabulary is None else ("texts", "series")
+        if (schema.vocabulary is None) != self.reads_series:
+            kinds = ("texts", "series") if self.reads_series else ("series", "texts")
             raise InvalidConfigError(f"base_model={self.name}: reads {kinds[1]}; {config.task} has {kinds[0]}")
+        vocabulary = schema.text_vocabulary
         if vocabulary is not None and self.symbols is not None:
             theirs = (*self.symbols, *([""] if self.knows_others else []))
             ours = (*vocabulary.symbols, *([""] if vocabulary.unknown else []))
@@ -168,7 +201,7 @@ class BaseModel:
                     f"base_model={self.name}: has another vocabulary, of {len(self.symbols):,} symbols, than "
                     f"{config.task}, with {len(vocabulary.symbols):,}"
                 )
-        for name in sorted(config_fields(config.model)):
+        for name in sorted(config_fields(config.model) - _LIMITS):
             ours, theirs = getattr(model.config, name, None), getattr(self.model.config, name, None)
             if ours != theirs and name in _OF_ROWS:
                 raise InvalidConfigError(f"base_model={self.name}: has {name}={theirs}; {config.task} needs {ours}")
@@ -229,7 +262,7 @@ def _model_id(model: "PreTrainedModel", record: RunRecord | None, name: str) -> 
     plain = build_config(preset)
     changed = {
         each: value
-        for each in config_fields(preset) - _OF_ROWS
+        for each in config_fields(preset) - _OF_ROWS - _LIMITS
         if (value := getattr(model.config, each)) != getattr(plain, each)
     }
     if getattr(model.config, "inputs", None) == "embedding":

@@ -62,7 +62,7 @@ def configure(
         base = BaseModel.load(given["base_model"], trust_remote_code=given.get("trust_remote_code", False))
         given = {name: value for name, value in given.items() if name not in ARCHITECTURE} | base.settings(given)
         if file is not None:
-            options |= base.file_options(chosen, ref.schema.vocabulary is not None, file)
+            options |= base.file_options(chosen, ref.schema, file)
     recommended = recipe(ref, given.get("model"), recipe_name)
     if base is not None:
         recommended = {name: value for name, value in recommended.items() if name not in ARCHITECTURE}
@@ -81,7 +81,8 @@ def configure(
         from seqhub.training.recipes.solve import file_length
 
         rows = data_source(config).sizes["train"]
-        length = file_length(rows, texts=ref.schema.vocabulary is not None)
+        writes = ref.schema.target == "sequence"  # its recipe has a length of its own
+        length = {} if writes else file_length(rows, texts=ref.schema.vocabulary is not None)
         if base is not None or ModelId.parse(model).is_wrapped:
             length.pop("learning_rate", None)
         length |= {"evaluate_every": rows, "checkpoint_every": max(rows, config.checkpoint_every)}

@@ -24,7 +24,7 @@ def training_loader(config: TrainConfig, source: DataSource, rank: int = 0, worl
     if config.data == STREAM:
         return StreamLoader(config.task, "train", config.seed, config.step_size, rank, world_size)
     _load(source)
-    rows = source.training_rows
+    rows = source.split().ragged or source.training_rows
     return DatasetLoader(
         rows, source.schema, config.step_size, shuffle=True, seed=config.seed,
         order_seed=config.order_seed, rank=rank, world_size=world_size, balanced=config.balanced_sampling,

@@ -115,7 +115,7 @@ def placeholder(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     one["attention_mask"].fill_(1)
     if "input_ids" in one:
         one["input_ids"].fill_(1)
-    if one["labels"].dim() == 2:  # a class or a symbol per step
+    if one["labels"].dim() == 2 and not one["labels"].is_floating_point():  # a class or a symbol per step
         one["labels"].fill_(NO_LABEL)
     return one
 

@@ -145,6 +145,12 @@ def _schema_settings(config: TrainConfig, schema: TaskSchema, fields: frozenset[
         settings["label2id"] = {label: i for i, label in enumerate(schema.labels)}
     elif schema.target == "number":
         settings |= {"num_labels": 1, "problem_type": "regression"}
+    elif schema.target == "numbers":
+        settings["id2label"] = dict(enumerate(schema.numbers))
+        settings["label2id"] = {name: i for i, name in enumerate(schema.numbers)}
+        settings["problem_type"] = "regression"
+    if schema.target == "multi_label":
+        settings["problem_type"] = "multi_label_classification"
     if config.single_logit:
         if schema.target != "class" or len(schema.labels) != 2:
             raise InvalidConfigError.of("single_logit", True, "False without exactly two classes", config.task)

@@ -84,6 +84,8 @@ def reason_not_native(config: TrainConfig, source: DataSource | None = None) -> 
         return f"reconstruction of the inputs of {config.task}"
     if schema.target == "sequence":
         return f"targets of {config.task}, which are sequences"
+    if schema.target in ("multi_label", "numbers"):
+        return f"targets of {config.task}, which are {'labels' if schema.labels else 'numbers'} of any number"
     model = initial_model(config, schema)
     return unsupported_reason(model, _objective(model, schema))
 

@@ -4,13 +4,14 @@
 
 JOB is a JSON file: {"model": folder or repository, "auto_class": name, "trust_remote_code": bool, "target": see
 `tasks.schema.TaskSchema`, "tolerance": number, "max_target": most symbols of a target, "confusion": bool, "batch_size":
-number of sequences, "probe": {"texts" or "input_values": [...]}, "cache": folder, "rows": {name: source}}, where
-`source` is {"parquet": file} or {"dataset": folder or repository, "config": name, "split": name}.
+number of sequences, "probe": {"texts", "input_ids" or "input_values": [...]}, "cache": folder, "rows": {name:
+source}}, where `source` is {"parquet": file} or {"dataset": folder or repository, "config": name, "split": name}.
 
 RESULT is written as JSON: {"logits": logits of each probe sequence, computed one at a time, "rows": {name: {"counted":
 number of sequences, or of steps for a target at each step, "right": number of correct ones, "loss": mean in nats, or
 mean squared error, or half the squared errors of the logistic outputs of classes, "confusion": counts by true class
-(row) and prediction (column), if the job asks for it, "token_accuracy" and "edit_distance" of targets that are
+(row) and prediction (column), if the job asks for it, "labels": for each of several labels the numbers of right
+predictions, of predictions and of rows that have it, "token_accuracy" and "edit_distance" of targets that are
 sequences}}}.
 """
 
@@ -53,7 +54,8 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     (probes,) = job["probe"].values()
     with torch.inference_mode():
         texts = tokenizer if "texts" in job["probe"] else None
-        logits = [model(**_inputs(texts, [probe])).logits[0].tolist() for probe in probes]
+        kind = next(iter(job["probe"]))
+        logits = [model(**_inputs(texts, [probe], kind)).logits[0].tolist() for probe in probes]
         evaluate = _evaluate_sequences if job["target"] == "sequence" else _evaluate
         rows = {
             name: evaluate(model, tokenizer, _load_rows(source, job["cache"]), job)
@@ -71,16 +73,23 @@ def _load_rows(source: dict[str, str], cache: str) -> Any:
     return load_dataset(source["dataset"], source["config"], split=source["split"], cache_dir=cache)
 
 
-def _inputs(tokenizer: Any, sequences: list[Any]) -> dict[str, Any]:
-    """Return a batch of texts, or of real values (steps, features), padded on the right."""
+def _inputs(tokenizer: Any, sequences: list[Any], kind: str = "input_values") -> dict[str, Any]:
+    """Return a batch of texts, of ids, or of real values (steps, features), padded on the right."""
     import torch
 
     if tokenizer is not None:
         return dict(tokenizer(sequences, padding=True, return_tensors="pt"))
-    values = [torch.tensor(each, dtype=torch.float32) for each in sequences]
+    ids = kind == "input_ids"
+    values = [torch.tensor(each, dtype=torch.int64 if ids else torch.float32) for each in sequences]
     pad = torch.nn.utils.rnn.pad_sequence
     masks = [torch.ones(len(each), dtype=torch.int64) for each in values]
-    return {"input_values": pad(values, batch_first=True), "attention_mask": pad(masks, batch_first=True)}
+    return {kind: pad(values, batch_first=True), "attention_mask": pad(masks, batch_first=True)}
+
+
+def _batch_inputs(tokenizer: Any, batch: dict[str, list[Any]]) -> dict[str, Any]:
+    """Return the inputs of rows of a dataset, see `_inputs`."""
+    kind = "input_values" if "input_values" in batch else "input_ids" if "input_ids" in batch else "text"
+    return _inputs(tokenizer if kind == "text" else None, batch[kind], kind)
 
 
 def _evaluate(model: Any, tokenizer: Any, dataset: Any, job: dict[str, Any]) -> dict[str, Any]:
@@ -90,15 +99,18 @@ def _evaluate(model: Any, tokenizer: Any, dataset: Any, job: dict[str, Any]) -> 
     counted, correct, loss = 0, 0, 0.0
     logistic = getattr(model.config, "logistic_outputs", False)
     confusion = None
+    if job["target"] == "multi_label":
+        return _evaluate_labels(model, tokenizer, dataset, job)
     if job["target"] in ("class", "step_class"):
         classes = len(_class_names(model, dataset))
         if job["confusion"]:
             confusion = torch.zeros(classes, classes, dtype=torch.int64)
     for batch in _batches(dataset, job["batch_size"]):
-        inputs = _inputs(tokenizer, batch["input_values" if tokenizer is None else "text"])
+        inputs = _batch_inputs(tokenizer, batch)
         logits = model(**inputs).logits.float()
-        if job["target"] in ("number", "inputs"):
-            errors, losses = _real_errors(logits.sigmoid() if logistic else logits, inputs, batch.get("label"))
+        if job["target"] in ("number", "numbers", "inputs"):
+            numbers = batch.get("label") or batch.get("labels")
+            errors, losses = _real_errors(logits.sigmoid() if logistic else logits, inputs, numbers)
             counted += len(errors)
             correct += int((errors <= job["tolerance"]).sum())
             loss += float(losses.double().sum())
@@ -118,6 +130,26 @@ def _evaluate(model: Any, tokenizer: Any, dataset: Any, job: dict[str, Any]) -> 
             confusion.index_put_((labels, predictions), torch.ones(1, dtype=torch.int64), accumulate=True)
     result = {"counted": counted, "right": correct, "loss": loss / counted}
     return result if confusion is None else result | {"confusion": confusion.tolist()}
+
+
+def _evaluate_labels(model: Any, tokenizer: Any, dataset: Any, job: dict[str, Any]) -> dict[str, Any]:
+    """Return the metrics of a model that predicts any number of labels; see RESULT."""
+    import torch
+
+    names = _class_names(model, dataset)
+    exact, loss, counts = 0, 0.0, torch.zeros(len(names), 3, dtype=torch.int64)
+    for batch in _batches(dataset, job["batch_size"]):
+        inputs = _batch_inputs(tokenizer, batch)
+        logits = model(**inputs).logits.double()
+        held = torch.zeros(logits.shape, dtype=torch.float64)
+        for row, numbers in enumerate(batch["labels"]):
+            held[row, numbers] = 1
+        predicted = logits > 0
+        exact += int((predicted == held.bool()).all(dim=1).sum())
+        losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, held, reduction="none")
+        loss += float(losses.mean(dim=1).sum())
+        counts += torch.stack([(predicted & held.bool()).sum(0), predicted.sum(0), held.bool().sum(0)], dim=1)
+    return {"counted": len(dataset), "right": exact, "loss": loss / len(dataset), "labels": counts.tolist()}
 
 
 def _evaluate_sequences(model: Any, tokenizer: Any, dataset: Any, job: dict[str, Any]) -> dict[str, Any]:
@@ -194,10 +226,16 @@ def _scores_and_labels(logits: Any, inputs: dict[str, Any], batch: dict[str, Any
     return logits[counts], labels[counts]
 
 
-def _real_errors(logits: Any, inputs: dict[str, Any], numbers: list[float] | None) -> tuple[Any, Any]:
-    """Return errors to compare with the tolerance, (B,), and squared errors, (B,), of numbers or whole sequences."""
+def _real_errors(logits: Any, inputs: dict[str, Any], numbers: list[Any] | None) -> tuple[Any, Any]:
+    """Return errors to compare with the tolerance, (B,), and squared errors, (B,), of numbers or whole sequences.
+
+    Of several numbers, these are the largest error and the mean squared error.
+    """
     import torch
 
+    if numbers is not None and isinstance(numbers[0], list):
+        several = (logits - torch.tensor(numbers)).abs()
+        return several.amax(dim=1), several.square().mean(dim=1)
     if numbers is not None:
         errors = (logits[..., 0] - torch.tensor(numbers)).abs()
         return errors, errors.square()

@@ -177,6 +177,9 @@ def _compare(split: str, recorded: Mapping[str, Any], found: dict[str, Any], sch
     if not schema.tolerance:
         agrees &= found.get("confusion") == recorded.get("confusion")
         agrees &= abs(found["loss"] - recorded["loss"]) < 1e-4
+    if schema.target == "multi_label":
+        counts = [[each["correct"], each["predicted"], each["total"]] for each in recorded["per_label"].values()]
+        agrees &= found["labels"] == counts
     for name in ("token_accuracy", "edit_distance") if schema.target == "sequence" else ():
         agrees &= abs(found[name] - recorded[name]) < 1e-9
     yield Finding(f"{split} accuracy", f"{recorded['accuracy']:.4f}", f"{share:.4f}", agrees)
@@ -276,7 +279,7 @@ def _same_target(one: Any, other: Any) -> bool:
 
 def _probe(record: RunRecord, folder: Path, schema: TaskSchema) -> tuple[dict[str, list[Any]], list[Any]]:
     """Return the probe sequences of the record and their logits."""
-    kind = "input_values" if schema.vocabulary is None else "texts"
+    kind = "input_values" if schema.vocabulary is None else "input_ids" if schema.has_tokenizer else "texts"
     sequences, logits = record.probe.get(kind), record.probe.get("logits")
     if sequences and isinstance(sequences, list) and isinstance(logits, list) and len(sequences) == len(logits):
         lengths = [_steps(sequence, schema) for sequence in sequences]
@@ -287,6 +290,8 @@ def _probe(record: RunRecord, folder: Path, schema: TaskSchema) -> tuple[dict[st
 
 def _steps(sequence: Any, schema: TaskSchema) -> int:
     """Return the number of steps of a recorded sequence; 0 if it is not valid for the task."""
+    if schema.has_tokenizer:
+        return len(sequence) if isinstance(sequence, list) else 0
     if schema.vocabulary is not None:
         return len(schema.vocabulary.encode(str(sequence)))
     shape = _shape(sequence)
@@ -298,8 +303,10 @@ def _are_logits(row: Any, steps: int, schema: TaskSchema) -> bool:
     shape, classes = _shape(row), len(schema.labels)
     if schema.target == "class":
         fits = shape == (classes,) or (classes == 2 and shape == (1,))  # or a single logit for the second class
-    elif schema.target == "number":
-        fits = shape == (1,)
+    elif schema.target == "multi_label":
+        fits = shape == (classes,)
+    elif schema.target in ("number", "numbers"):
+        fits = shape == (len(schema.numbers) or 1,)
     elif schema.target == "inputs":
         fits = shape[:1] == (steps,) and math.prod(shape[1:]) == schema.num_features
     elif schema.target == "sequence":

@@ -27,6 +27,30 @@ def reviews(rows: int = 200) -> list[tuple[str, str]]:
     return found
 
 
+def topics(rows: int = 240) -> list[dict[str, Any]]:
+    """Return texts with any number of labels, each decided by a word."""
+    words = {"sport": "goal", "money": "bank", "music": "song"}
+    found = []
+    for n in range(rows):
+        held = [label for place, label in enumerate(words) if n * 7 % 8 >> place & 1]
+        text = [WORDS[(n + step) % len(WORDS)] for step in range(3 + n % 5)] + [words[label] for label in held]
+        found.append({"text": " ".join([*text, WORDS[n * 5 % 13]]), "labels": held})
+    return found
+
+
+def slopes(rows: int = 200) -> list[dict[str, Any]]:
+    """Return straight lines with their level and slope, in units of their own."""
+    random = np.random.default_rng(1)
+    found = []
+    for n in range(rows):
+        level, slope = random.normal(), random.normal()
+        steps = np.arange(8 + n % 5)
+        found.append({
+            "values": (level + slope * steps / 8).round(4).tolist(), "level": 100 + 10 * level, "slope": slope * 1e-3
+        })  # fmt: skip
+    return found
+
+
 def series(rows: int = 200) -> list[dict[str, Any]]:
     """Return slow and fast waves of two channels with units of their own, and their classes."""
     random = np.random.default_rng(0)

@@ -16,7 +16,7 @@ from seqhub.records.comparison import compare_with_baselines
 from seqhub.verification.verify import verify
 from tests.cli.test_demo import WITHOUT_SEQHUB, run_python
 from tests.helpers.cli_calls import call
-from tests.helpers.own_files import captioned, reviews, series, write_csv, write_json
+from tests.helpers.own_files import captioned, reviews, series, slopes, topics, write_csv, write_json
 
 SMALL = ("--epochs", 6, "--hidden-size", 8, "--learning-rate", 0.02)
 
@@ -42,6 +42,23 @@ FILES: dict[str, Any] = {
         lambda file: write_json(file, series()),
         ("--target", "label", "--missing", "mask", "--group", "patient"),
         "series-class",
+    ),
+    "topics.jsonl": (lambda file: write_json(file, topics()), (), "text-multi-label"),
+    "slopes.jsonl": (
+        lambda file: write_json(file, slopes()),
+        ("--target", "level", "--target", "slope"),
+        "series-numbers",
+    ),
+    "flags.jsonl": (
+        lambda file: write_json(
+            file,
+            [
+                {"values": row["values"], "high": int(row["level"] > 100), "up": int(row["slope"] > 0)}
+                for row in slopes()
+            ],
+        ),
+        (),
+        "series-multi-label",
     ),
     "tags.jsonl": (lambda file: write_json(file, tags()), (), "text-step-class"),
     "reversed.csv": (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqhub.models.recurrent import PRESETS as RECURRENT
 from seqhub.tasks.ref import FILE
-from seqhub.tasks.schema import CUSTOM, TaskConfig
+from seqhub.tasks.schema import CUSTOM, WHOLE_TARGETS, TaskConfig
 
 if TYPE_CHECKING:
     from seqhub.tasks._file import FileConfig
@@ -247,7 +247,7 @@ def file_rows(config: "FileConfig", model: str) -> Settings:
     options: Settings = {}
     if config.texts and model in RECURRENT:
         options |= {"inputs": "embedding", "embedding_size": 32}
-    if model in RECURRENT and config.target in ("class", "number"):
+    if model in RECURRENT and config.target in WHOLE_TARGETS:
         options |= {"pooling": "mean"}
     if model in RECURRENT and config.target != "next_symbol":
         options |= {"bidirectional": True}
