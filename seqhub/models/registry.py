@@ -23,8 +23,6 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Literal
 
-import wrapt
-
 from seqhub import models
 from seqhub._logging import quiet_transformers
 from seqhub.errors import InvalidConfigError, UnknownNameError
@@ -195,11 +193,15 @@ def family_of(model: str) -> str:
     >>> family_of("lstm"), family_of("transformers:mamba")
     ('recurrent', 'wrapped')
     """
-    return _find(resolve_model(model))[0]
+    return find(resolve_model(model))[0]
 
 
-def _find(model: ModelId) -> tuple[str, dict[str, Any]]:
-    """Return the family and the settings of a model id, without its options."""
+def find(model: ModelId) -> tuple[str, dict[str, Any]]:
+    """Return the family and the settings of a model id, without its options.
+
+    Raises:
+        UnknownNameError, InvalidConfigError: As `family_of`.
+    """
     if model.is_wrapped:
         return WRAPPED, {}
     if model.scheme == "preset":
@@ -278,7 +280,7 @@ def build_config(preset: str, *, trust_remote_code: bool = False, **overrides: A
     from huggingface_hub.errors import StrictDataclassError
 
     model = resolve_model(preset)
-    family, settings = _find(model)
+    family, settings = find(model)
     overrides = dict(model.options) | overrides
     if family == WRAPPED:
         from seqhub.models.sources import build_wrapped_config
@@ -379,6 +381,8 @@ def register_models() -> None:
     The import hook calls this function during the import of `transformers.modeling_layers`, which must be completed
     before the modelling modules can be imported.
     """
+    import wrapt  # imports asyncio
+
     for mapping, family, auto_class in _model_mappings():
         module, name = _reference(family, auto_class)
         mapping.register(_load(family, "AutoConfig"), wrapt.lazy_import(module, name), exist_ok=True)
