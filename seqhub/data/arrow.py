@@ -43,9 +43,9 @@ def batch_table(batch: Batch, schema: TaskSchema) -> pa.Table:
     else:
         columns = [_texts(offsets, batch.inputs[_real(batch)], schema.vocabulary)]
     if schema.target == "step_class":
-        columns.append(_lists(offsets, pa.array(batch.labels[_real(batch)], pa.int64())))
+        columns.append(_lists(offsets, _array(batch.labels[_real(batch)].astype(np.int64))))
     elif schema.target in ("class", "number"):
-        columns.append(pa.array(batch.labels))
+        columns.append(_array(batch.labels))
     elif schema.target_vocabulary is not None:
         real = batch.labels != NO_LABEL
         ends = np.zeros(len(batch) + 1, dtype=np.int32)
@@ -61,18 +61,36 @@ def _real(batch: Batch) -> NDArray[np.bool_]:
 
 
 def _lists(offsets: NDArray[np.int32], values: pa.Array) -> pa.ListArray:
-    return pa.ListArray.from_arrays(pa.array(offsets), values)
+    return pa.ListArray.from_arrays(_array(offsets), values)
+
+
+def _array(values: NDArray[Any]) -> pa.Array:
+    """Return a one-dimensional array as one of Arrow. `pa.array` imports pandas, which takes half a second."""
+    flat = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(flat.dtype), len(flat), [None, pa.py_buffer(flat)])
+
+
+def numbers_of(array: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
+    """Return an array of numbers without missing values. Conversions of Arrow itself import pandas."""
+    chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+    dtype = np.dtype(array.type.to_pandas_dtype())
+    pieces = [
+        np.frombuffer(chunk.buffers()[1], dtype, count=chunk.offset + len(chunk))[chunk.offset :]
+        for chunk in chunks
+        if len(chunk)
+    ]
+    return pieces[0] if len(pieces) == 1 else np.concatenate([np.empty(0, dtype), *pieces])
 
 
 def _vectors(steps: NDArray[np.float32]) -> pa.FixedSizeListArray:
     """Return the rows of (M, F) as Arrow lists of F values."""
-    return pa.FixedSizeListArray.from_arrays(pa.array(steps.ravel()), steps.shape[1])
+    return pa.FixedSizeListArray.from_arrays(_array(steps.ravel()), steps.shape[1])
 
 
 def _texts(offsets: NDArray[np.int32], ids: NDArray[np.integer], vocabulary: Vocabulary) -> pa.Array:
     """Return the texts of concatenated ids, divided into rows by `offsets`."""
     symbols = pa.array(["", *vocabulary.entries], pa.string())
-    words = pc.take(symbols, pa.array(ids.astype(np.int32)))
+    words = pc.take(symbols, _array(ids.astype(np.int32)))
     return pc.binary_join(_lists(offsets, words), vocabulary.separator)
 
 

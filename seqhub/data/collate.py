@@ -3,18 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 from numpy.typing import NDArray
 
-from seqhub.data.arrow import flat_text
+from seqhub.data.arrow import flat_text, numbers_of
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.schema import NO_LABEL, Batch, TaskSchema
 from seqhub.tasks.vocabulary import PAD_ID, Vocabulary
+
+if TYPE_CHECKING:
+    import torch
 
 _UNKNOWN = 255  # entry in the table of ids for bytes that are not symbols
 _ROWS_AT_ONCE = 8192  # rows that are padded together, so that intermediate arrays stay in the cache
@@ -130,8 +132,10 @@ def target_width(labels: NDArray[np.int64]) -> int:
     return int((labels != NO_LABEL).sum(axis=1).max(initial=0))
 
 
-def _add_target(batch: dict[str, torch.Tensor], labels: NDArray[np.int64], schema: TaskSchema, width: int) -> None:
+def _add_target(batch: "dict[str, torch.Tensor]", labels: NDArray[np.int64], schema: TaskSchema, width: int) -> None:
     """Add the labels, (N, width + 1), with the end of each target, and the ids that a decoder reads to predict them."""
+    import torch
+
     ids = _pad_to(labels, width + 1, NO_LABEL).copy()
     real = ids != NO_LABEL
     previous = np.zeros_like(ids)  # PAD_ID starts a target
@@ -141,7 +145,7 @@ def _add_target(batch: dict[str, torch.Tensor], labels: NDArray[np.int64], schem
     batch["labels"] = torch.from_numpy(ids)
 
 
-def to_tensors(arrays: CollatedArrays, width: int, targets: int | None = None) -> dict[str, torch.Tensor]:
+def to_tensors(arrays: CollatedArrays, width: int, targets: int | None = None) -> "dict[str, torch.Tensor]":
     """Return a batch of new tensors (see `loader.BatchLoader`), padded to `width` steps, at least the longest row.
 
     Args:
@@ -149,6 +153,8 @@ def to_tensors(arrays: CollatedArrays, width: int, targets: int | None = None) -
         width: Number of steps.
         targets: Number of symbols to which targets of the kind `sequence` are padded; None for the longest.
     """
+    import torch
+
     schema = arrays.schema
     inputs = _pad_to(arrays.inputs, width, PAD_ID)
     if schema.vocabulary is None:
@@ -197,10 +203,10 @@ def _labels(column: pa.ChunkedArray, schema: TaskSchema) -> NDArray[Any]:
     if schema.target == "class":
         if not pa.types.is_integer(column.type):
             raise InvalidInputError(f"labels of type {column.type}; need integers")
-        return np.array(column.cast(pa.int64()).to_numpy())
+        return np.array(numbers_of(column.cast(pa.int64())))
     if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
         raise InvalidInputError(f"labels of type {column.type}; need numbers")
-    numbers: NDArray[np.float32] = np.array(column.to_numpy(), dtype=np.float32)
+    numbers: NDArray[np.float32] = np.array(numbers_of(column), dtype=np.float32)
     if not np.isfinite(numbers).all():
         row = int((~np.isfinite(numbers)).argmax())
         raise InvalidInputError(f"label {numbers[row]} in row {row}; need finite numbers")
@@ -218,7 +224,7 @@ def _step_labels(
     if not pa.types.is_integer(flat.type):
         raise InvalidInputError(f"labels of type {flat.type} per step; need integers")
     labels = np.full((len(lengths), width), NO_LABEL, np.int64)
-    labels[np.arange(width) < lengths[:, None]] = pc.fill_null(flat.cast(pa.int64()), NO_LABEL).to_numpy()
+    labels[np.arange(width) < lengths[:, None]] = numbers_of(pc.fill_null(flat.cast(pa.int64()), NO_LABEL))
     return labels
 
 
@@ -238,7 +244,7 @@ def _flat_lists(column: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int64]]:
     """Return the concatenated elements of a column of lists, and the number of elements of each row."""
     if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
         raise InvalidInputError(f"a column of type {column.type}; need lists")
-    counts = pc.list_value_length(column).to_numpy().astype(np.int64)
+    counts = numbers_of(pc.list_value_length(column)).astype(np.int64)
     return pc.list_flatten(column).combine_chunks(), counts
 
 
@@ -249,14 +255,14 @@ def _padded_values(column: pa.ChunkedArray, features: int) -> tuple[NDArray[np.f
     if not (pa.types.is_list(steps.type) or pa.types.is_fixed_size_list(steps.type)):
         raise InvalidInputError(f"steps of type {steps.type}; need lists of {features} numbers")
     ends = np.cumsum(lengths)
-    widths = pc.list_value_length(steps).to_numpy(zero_copy_only=False)
+    widths = _numbers_or_nan(pc.list_value_length(steps))
     if (widths != features).any():  # the width of a missing step is NaN
         wrong = int((widths != features).argmax())
         row = int(np.searchsorted(ends, wrong, side="right"))
         where = f"step {wrong - (ends[row] - lengths[row])} of row {row}"
         given = "no values" if np.isnan(widths[wrong]) else f"{widths[wrong]:.0f} values"
         raise InvalidInputError(f"{given} at {where}; need {features} at every step")
-    flat = pc.list_flatten(steps).to_numpy(zero_copy_only=False)
+    flat = _numbers_or_nan(pc.list_flatten(steps))
     values = flat.astype(np.float32, copy=False).reshape(-1, features)
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
@@ -267,6 +273,11 @@ def _padded_values(column: pa.ChunkedArray, features: int) -> tuple[NDArray[np.f
     padded = np.zeros((len(lengths), int(lengths.max()), features), np.float32)
     padded[np.arange(padded.shape[1]) < lengths[:, None]] = values
     return padded, lengths
+
+
+def _numbers_or_nan(array: pa.Array) -> NDArray[Any]:
+    """Return an array of numbers, with NaN for missing values."""
+    return array.to_numpy(zero_copy_only=False) if array.null_count else numbers_of(array)
 
 
 def _id_table(vocabulary: Vocabulary) -> NDArray[np.uint8]:

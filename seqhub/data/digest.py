@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seqhub.data.arrow import as_table, flat_text
+from seqhub.data.arrow import as_table, flat_text, numbers_of
 from seqhub.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -79,6 +79,6 @@ def _hash(pieces: Iterable[Any]) -> str:
     """Return the SHA-256 of concatenated arrays, little-endian."""
     running = hashlib.sha256()
     for piece in pieces:
-        values = np.asarray(piece)
+        values = piece if isinstance(piece, np.ndarray) else numbers_of(piece)
         running.update(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).data)
     return running.hexdigest()

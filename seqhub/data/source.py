@@ -12,7 +12,6 @@ import pyarrow as pa
 from seqhub.data.arrow import batch_table, rows_table
 from seqhub.data.assignment import ASSIGNMENT_VERSION
 from seqhub.data.digest import digest
-from seqhub.data.local_files import READERS
 from seqhub.data.split_sizes import published_sizes
 from seqhub.errors import InvalidInputError, UnknownNameError
 from seqhub.records import DatasetRecord, RunRecord
@@ -65,7 +64,7 @@ class DataSource:
             raise InvalidInputError(f"file {file} for {ref}: only the config custom takes a file")
         if options and not ref.is_custom:
             raise UnknownNameError.of(f"data option of {ref}", next(iter(options)), ["none"])
-        self._file = None if file is None else READERS[ref.definition.custom_format](file, ref, options or {})
+        self._file = None if file is None else _read_file(file, ref, options or {})
         self.schema = self.split().schema
         self.kind: Literal["stream", "splits", "folder", "file"]
         if file is not None:
@@ -178,10 +177,6 @@ class DataSource:
         Raises:
             FileNotFoundError, UnknownNameError, InvalidInputError, CorruptFileError: See `parquet.load_folder`.
         """
-        if self.kind == "splits":
-            from seqhub.data.builder import load_dataset  # slow import of `datasets`
-
-            return load_dataset(self.task, split="train")
         if self.kind == "folder":
             from seqhub.data.parquet import load_folder
 
@@ -202,3 +197,9 @@ class DataSource:
     def split(self, name: str = "train", seed: int = 0) -> Split:
         """Return a split of this source."""
         return Split(self.task, name, seed, self._file)
+
+
+def _read_file(file: Path, task: TaskRef, options: Mapping[str, Any]) -> FileRows:
+    from seqhub.data.local_files import READERS  # its libraries are slow to import
+
+    return READERS[task.definition.custom_format](file, task, options)

@@ -1,9 +1,10 @@
 """Tokenizers of the tasks with texts, for `transformers`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqhub.errors import InvalidInputError
-from seqhub.models.tokenizer import symbol_tokenizer, word_tokenizer
+from seqhub.models.tokenizer import symbol_tokenizer, tokenizer_files, word_tokenizer
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.registry import get_task
 from seqhub.tasks.schema import TaskSchema
@@ -48,6 +49,24 @@ def tokenizer_of(schema: TaskSchema) -> "TokenizersBackend | None":
     if vocabulary.separator:
         return word_tokenizer(vocabulary.symbols, boundaries=vocabulary.boundaries, **settings)
     return symbol_tokenizer("".join(vocabulary.symbols), **settings)
+
+
+def save_tokenizer(schema: TaskSchema, folder: Path) -> None:
+    """Save the tokenizer of `tokenizer_of`, if there is one, into a folder; without transformers if possible."""
+    vocabulary = schema.text_vocabulary
+    if schema.target == "sequence":
+        tokenizer = tokenizer_of(schema)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(folder)
+    elif vocabulary is not None:
+        files = tokenizer_files(
+            vocabulary.symbols,
+            words=bool(vocabulary.separator),
+            unknown=bool(vocabulary.unknown),
+            boundaries=vocabulary.boundaries,
+        )
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
 
 
 def task_ref(task: str | TaskRef) -> TaskRef | None:

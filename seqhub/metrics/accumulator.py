@@ -69,24 +69,54 @@ class MetricAccumulator:
 
         left = self.rows - self.examples
         logits, labels, mask = logits[:left].cpu(), labels[:left].cpu(), mask[:left].cpu()
-        self.examples += len(labels)
-        if self.tolerance or self.logistic or self.schema.target in ("number", "inputs"):
+        values = probabilities = None
+        if self._needs_values:
             values = example_metrics(self.schema, logits, labels, mask, self.logistic).numpy().astype(np.float64)
+        if self.schema.target == "next_symbol":
+            logits, labels = logits[:, :-1], labels[:, 1:]
+        if self.schema.target not in ("number", "inputs"):
+            probabilities = class_outputs(logits.double(), self.logistic).numpy()
+        self.add_outputs(probabilities, labels.numpy(), values, generated)
+
+    @property
+    def _needs_values(self) -> bool:
+        """Whether the metrics of each sequence are used."""
+        return bool(self.tolerance or self.logistic or self.schema.target in ("number", "inputs"))
+
+    def add_outputs(
+        self,
+        probabilities: NDArray[np.float64] | None,
+        labels: NDArray[Any],
+        values: NDArray[np.float64] | None,
+        generated: Sequence[Sequence[int] | None] = (),
+    ) -> None:
+        """Add the outputs of a batch, of which rows beyond the number to accumulate are ignored.
+
+        Args:
+            probabilities: Outputs for each class, (B, C), or (B, T, C) with one target per step; None for real targets.
+            labels: Targets; for `next_symbol`, those of the next step.
+            values: (B, 4), the result of `per_example.example_metrics`; None if it is not needed.
+            generated: As in `add`.
+        """
+        left = self.rows - self.examples
+        labels = labels[:left]
+        self.examples += len(labels)
+        if self._needs_values and values is not None:
+            values = values[:left]
             self._squared += float(values[:, 2].sum())
             if self.tolerance:
                 self._wrong += int((~(values[:, 0] < self.tolerance)).sum())
-        if self.schema.target in ("number", "inputs"):
-            self._parts.append((values, labels.numpy()))
+        if probabilities is None:
+            assert values is not None, "real targets have no probabilities"
+            self._parts.append((values, labels))
             return
-        if self.schema.target == "next_symbol":
-            logits, labels = logits[:, :-1], labels[:, 1:]
-        probabilities = class_outputs(logits.double(), self.logistic).numpy()
+        probabilities = probabilities[:left]
         if self.schema.target == "class":
-            self._parts.append((probabilities, labels.numpy()))
+            self._parts.append((probabilities, labels))
         elif self.schema.target == "sequence":
-            self._add_sequences(probabilities, labels.numpy(), generated)
+            self._add_sequences(probabilities, labels, generated)
         else:
-            self._add_steps(probabilities, labels.numpy())
+            self._add_steps(probabilities, labels)
 
     def _add_steps(self, probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> None:
         """Add counts for a class or a symbol per step; the probabilities of all steps would need too much memory."""

@@ -12,10 +12,11 @@ torch and transformers are imported by the functions that need them, not by this
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import sys
 import warnings
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -431,8 +432,17 @@ def _model_mappings() -> list[tuple[Any, str, str]]:
     ]
 
 
+@cache
 def _auto_map(family: str) -> dict[str, str]:
-    auto_map: dict[str, str] = import_module(_configuration(family)).AUTO_MAP
+    """Return the `AUTO_MAP` of a family, read from the source of its config, whose import is slow, if it is a literal."""
+    name = _configuration(family)
+    if name not in sys.modules:
+        path = Path(_package(family).__path__[0], f"{name.rpartition('.')[2]}.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body if path.is_file() else ():
+            if isinstance(node, ast.Assign) and [ast.unparse(each) for each in node.targets] == ["AUTO_MAP"]:
+                with suppress(ValueError):
+                    return dict(ast.literal_eval(node.value))
+    auto_map: dict[str, str] = import_module(name).AUTO_MAP
     return auto_map
 
 

@@ -128,7 +128,7 @@ def unsupported_reason(model: "nn.Module | NativeModel", objective: Objective) -
         name = type(model).__name__
     if name != f"{family}{_CLASSES[_HEADS[objective.target]]}":
         return f"{name} does not have the target {objective.target!r}"
-    if (unsupported := _unsupported_settings(config, objective)) is not None:
+    if (unsupported := unsupported_settings(config, objective)) is not None:
         return unsupported
     if isinstance(model, NativeModel):
         outputs = model.num_outputs
@@ -141,7 +141,7 @@ def unsupported_reason(model: "nn.Module | NativeModel", objective: Objective) -
     return None if outputs == objective.outputs else f"the head has {outputs} outputs, not {objective.outputs}"
 
 
-def _unsupported_settings(config: Any, objective: Objective) -> str | None:
+def unsupported_settings(config: Any, objective: Objective) -> str | None:
     """Return the reason why models with a config cannot be trained natively."""
     if config.logistic_outputs != objective.logistic:
         return f"logistic_outputs={config.logistic_outputs}; the objective has {objective.logistic}"
@@ -296,6 +296,11 @@ class NativeTrainer:
         found = np.zeros(self.logits_shape(count, steps), self._dtype)
         self.evaluate(inputs, lengths, labels, found)
         return found
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the weights and outputs."""
+        return self._dtype
 
     def logits_shape(self, count: int, steps: int) -> tuple[int, ...]:
         """Return the shape of the outputs of the head for N sequences of T steps.

@@ -3,22 +3,23 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from seqhub._logging import quiet_transformers
 from seqhub.data.arrow import rows_table
 from seqhub.data.assignment import ASSIGNMENT_VERSION
 from seqhub.data.digest import digest
 from seqhub.data.source import DataSource
-from seqhub.data.tokenizers import tokenizer_of
+from seqhub.data.tokenizers import save_tokenizer
 from seqhub.errors import SaveError
 from seqhub.evaluation.load import file_digest
 from seqhub.evaluation.probe import probe_logits
 from seqhub.io import sync_folder
-from seqhub.models.feature_extraction_series import SeriesFeatureExtractor
-from seqhub.models.reports import Conformance
+from seqhub.models.reports import Conformance, Sizes
 from seqhub.models.sizing import measure_sizes
+from seqhub.native.model import NativeModel
 from seqhub.records import RunRecord, command_line, environment
 from seqhub.records.run import TrainingData
 from seqhub.training import checkpoints
@@ -32,13 +33,12 @@ if TYPE_CHECKING:
 def build_record(
     config: TrainConfig,
     source: DataSource,
-    model: "PreTrainedModel",
+    model: "PreTrainedModel | NativeModel",
     state: TrainerState,
     criteria: dict[str, int | None],
     tokens: int,
     processes: int = 1,
     *,
-    native: bool = False,
     conformance: Conformance | None = None,
 ) -> RunRecord:
     """Return the record of a finished run, without probe and files, which `save_run` adds.
@@ -46,20 +46,24 @@ def build_record(
     Args:
         config: Settings of the run.
         source: Source of the rows.
-        model: The trained model.
+        model: The trained model; a `NativeModel` for the native loop, whose results differ from torch by rounding.
         state: Trainer state at the end.
         criteria: Criterion -> training sequences until it was met, None if it was not.
         tokens: Number of steps of all presented sequences, without padding.
         processes: Number of processes.
-        native: True for the native training loop, whose results differ from those of torch by rounding.
         conformance: Results of the tests of a wrapped model.
     """
     data = describe_training_data(config, source, state.sequences) | {"tokens": tokens}
+    if isinstance(model, NativeModel):
+        num_parameters, sizes, device = model.num_parameters, cast(Sizes, model.sizes()), "cpu"
+    else:
+        num_parameters, sizes = sum(p.numel() for p in model.parameters()), measure_sizes(model)
+        device = model.device.type
     return RunRecord(
         task=config.task,
         model=config.model,
         model_config=_model_sizes(model) | config.model_settings(),
-        num_parameters=sum(p.numel() for p in model.parameters()),
+        num_parameters=num_parameters,
         seed=config.seed,
         training=config.as_json(),
         data=data,
@@ -72,40 +76,57 @@ def build_record(
             "of which checks": round(state.check_seconds, 3),
             "per token": float(f"{(state.seconds - state.check_seconds) / max(1, tokens):.4g}"),
         },
-        environment=environment() | {"device": model.device.type, "native": native},
+        environment=environment() | {"device": device, "native": isinstance(model, NativeModel)},
         command=command_line(),
         model_id=config.model_id,
-        sizes=measure_sizes(model),
+        sizes=sizes,
         conformance=conformance,
         best=None if state.best_loss is None else {"loss": state.best_loss, "sequences": state.best_sequences},
     )
 
 
-def _model_sizes(model: "PreTrainedModel") -> dict[str, Any]:
+def _model_sizes(model: "PreTrainedModel | NativeModel") -> dict[str, Any]:
     """Return width, depth and initialization of a model, which a record has even if they are defaults."""
     names = ("hidden_size", "num_hidden_layers", "initialization")
     return {name: getattr(model.config, name) for name in names if hasattr(model.config, name)}
 
 
 def save_run(folder: Path, model: "PreTrainedModel", source: DataSource, record: RunRecord) -> None:
+    """Save the files of a model of torch with its record, see `save_files`."""
+    record.probe = probe_logits(model, source)
+
+    def write(temporary: Path) -> None:
+        with quiet_transformers():
+            model.save_pretrained(temporary)
+        shutil.rmtree(temporary / "__pycache__", ignore_errors=True)
+
+    save_files(folder, write, source, record)
+
+
+def save_files(folder: Path, write_model: Callable[[Path], None], source: DataSource, record: RunRecord) -> None:
     """Write all files into a temporary folder and move them; the record is last, because it marks a finished run.
+
+    Args:
+        folder: Folder of the run.
+        write_model: Writes weights, config and code into a folder.
+        source: Source of the rows, which determines the tokenizer or feature extractor.
+        record: Record of the run, whose files are set.
 
     Raises:
         SaveError: The disk is full or cannot be written; none of the files is in the folder.
     """
     from safetensors import SafetensorError
 
-    record.probe = probe_logits(model, source)
     try:
         temporary = Path(tempfile.mkdtemp(dir=folder, prefix=".saving-"))
         try:
-            with quiet_transformers():
-                model.save_pretrained(temporary)
-            if (tokenizer := tokenizer_of(source.schema)) is not None:
-                tokenizer.save_pretrained(temporary)
+            write_model(temporary)
+            save_tokenizer(source.schema, temporary)
             if source.file_rows is not None and "features" in source.file_rows.reading:
+                from seqhub.models.feature_extraction_series import SeriesFeatureExtractor
+
                 SeriesFeatureExtractor(**source.file_rows.reading["features"]).save_pretrained(temporary)
-            shutil.rmtree(temporary / "__pycache__", ignore_errors=True)
+                shutil.rmtree(temporary / "__pycache__", ignore_errors=True)
             record.files = {path.name: file_digest(path) for path in sorted(temporary.iterdir())}
             record.save(temporary)
             for name in record.files:
