@@ -1,4 +1,9 @@
-"""Collation of rows of Arrow tables or tasks as padded NumPy arrays, and batches as tensors."""
+"""Collation of rows of Arrow tables or tasks as padded NumPy arrays, and batches as tensors.
+
+pyarrow and torch are imported by the functions that need them, because native training does not.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +11,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from seqhub.data.arrow import flat_text, numbers_of
@@ -16,6 +19,7 @@ from seqhub.tasks.schema import NO_LABEL, Batch, TaskSchema
 from seqhub.tasks.vocabulary import PAD_ID, Vocabulary
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import torch
 
 _UNKNOWN = 255  # entry in the table of ids for bytes that are not symbols
@@ -41,11 +45,11 @@ class CollatedArrays:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def __getitem__(self, rows: slice | NDArray[np.int64]) -> "CollatedArrays":
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> CollatedArrays:
         """Select rows by NumPy indexing."""
         return CollatedArrays(self.inputs[rows], self.lengths[rows], self.labels[rows], self.schema)
 
-    def concatenate(self, other: "CollatedArrays") -> "CollatedArrays":
+    def concatenate(self, other: CollatedArrays) -> CollatedArrays:
         """Return these rows followed by the rows of `other`, which must have the same schema."""
         return CollatedArrays(
             np.concatenate([self.inputs, other.inputs]),
@@ -132,7 +136,7 @@ def target_width(labels: NDArray[np.int64]) -> int:
     return int((labels != NO_LABEL).sum(axis=1).max(initial=0))
 
 
-def _add_target(batch: "dict[str, torch.Tensor]", labels: NDArray[np.int64], schema: TaskSchema, width: int) -> None:
+def _add_target(batch: dict[str, torch.Tensor], labels: NDArray[np.int64], schema: TaskSchema, width: int) -> None:
     """Add the labels, (N, width + 1), with the end of each target, and the ids that a decoder reads to predict them."""
     import torch
 
@@ -145,7 +149,7 @@ def _add_target(batch: "dict[str, torch.Tensor]", labels: NDArray[np.int64], sch
     batch["labels"] = torch.from_numpy(ids)
 
 
-def to_tensors(arrays: CollatedArrays, width: int, targets: int | None = None) -> "dict[str, torch.Tensor]":
+def to_tensors(arrays: CollatedArrays, width: int, targets: int | None = None) -> dict[str, torch.Tensor]:
     """Return a batch of new tensors (see `loader.BatchLoader`), padded to `width` steps, at least the longest row.
 
     Args:
@@ -200,6 +204,8 @@ def _column(table: pa.Table, name: str, schema: TaskSchema) -> pa.ChunkedArray:
 
 def _labels(column: pa.ChunkedArray, schema: TaskSchema) -> NDArray[Any]:
     """Return class numbers or real numbers (N,), as a copy because the memory of Arrow is read-only."""
+    import pyarrow as pa
+
     if schema.target == "class":
         if not pa.types.is_integer(column.type):
             raise InvalidInputError(f"labels of type {column.type}; need integers")
@@ -217,6 +223,9 @@ def _step_labels(
     column: pa.ChunkedArray, lengths: NDArray[np.int64], width: int, schema: TaskSchema
 ) -> NDArray[np.int64]:
     """Return class numbers (N, T), NO_LABEL for steps without a class."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     flat, counts = _flat_lists(column)
     if (counts != lengths).any():
         row = int((counts != lengths).argmax())
@@ -230,6 +239,8 @@ def _step_labels(
 
 def _inputs(column: pa.ChunkedArray, schema: TaskSchema) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return ids (N, T) or values (N, T, F), padded on the right, and lengths (N,)."""
+    import pyarrow as pa
+
     if schema.vocabulary is None:
         return _padded_values(column, schema.num_features)
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
@@ -242,6 +253,9 @@ def _inputs(column: pa.ChunkedArray, schema: TaskSchema) -> tuple[NDArray[Any], 
 
 def _flat_lists(column: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int64]]:
     """Return the concatenated elements of a column of lists, and the number of elements of each row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
         raise InvalidInputError(f"a column of type {column.type}; need lists")
     counts = numbers_of(pc.list_value_length(column)).astype(np.int64)
@@ -249,6 +263,9 @@ def _flat_lists(column: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int64]]:
 
 
 def _padded_values(column: pa.ChunkedArray, features: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     steps, lengths = _flat_lists(column)
     if not lengths.all():
         raise InvalidInputError(f"no steps in row {int(lengths.argmin())}; need at least one")
@@ -289,6 +306,8 @@ def _id_table(vocabulary: Vocabulary) -> NDArray[np.uint8]:
 
 def _padded_bytes(texts: pa.ChunkedArray, vocabulary: Vocabulary) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return ids and lengths like `_inputs`, for a bytewise vocabulary."""
+    import pyarrow as pa
+
     table = _id_table(vocabulary)
     pieces = [flat_text(chunk) for chunk in texts.cast(pa.large_string()).chunks]
     lengths = np.concatenate([np.diff(offsets) for _, offsets in pieces])

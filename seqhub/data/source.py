@@ -7,11 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import pyarrow as pa
-
-from seqhub.data.arrow import batch_table, rows_table
+from seqhub.data.arrow import rows_table
 from seqhub.data.assignment import ASSIGNMENT_VERSION
-from seqhub.data.digest import digest
+from seqhub.data.digest import digest, digest_batches
 from seqhub.data.split_sizes import published_sizes
 from seqhub.errors import InvalidInputError, UnknownNameError
 from seqhub.records import DatasetRecord, RunRecord
@@ -20,6 +18,7 @@ from seqhub.tasks.schema import Batch
 from seqhub.tasks.splits import SPLITS, FileRows, Split
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Dataset
 
 
@@ -141,7 +140,7 @@ class DataSource:
         if self.kind == "file":
             content["rows"] = {name: digest(self.table(name)) for name in SPLITS}
         elif self.kind == "stream":
-            content["rows"] = digest(batch_table(self.first_block, schema))
+            content["rows"] = digest_batches([self.first_block], schema)
         else:
             content["rows"] = self.training_digest
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
@@ -190,7 +189,7 @@ class DataSource:
         """Seed of the training rows of a built folder; 0 for other sources."""
         return DatasetRecord.load(self._folder).seed if self.kind == "folder" else 0
 
-    def table(self, name: str = "train") -> pa.Table:
+    def table(self, name: str = "train") -> "pa.Table":
         """Return all rows of a split; the published rows if they are generated."""
         return rows_table(self.split(name), 0, self.sizes[name])
 

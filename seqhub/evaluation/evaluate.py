@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from seqhub.data.arrow import rows_table
 from seqhub.data.collate import CollatedArrays, collate_batch
-from seqhub.data.digest import digest
+from seqhub.data.digest import digest_batches
 from seqhub.data.source import DataSource
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.import_model import create_record
@@ -217,7 +216,7 @@ def _metadata(split: Split, rows: int) -> dict[str, Any]:
         "length": [int(lengths.min()), int(lengths.max())],
         "mean_length": float(lengths.mean()),
         "seed": split.seed,
-        "digest": digest(rows_table(split, 0, rows)),
+        "digest": digest_batches(split.batches(0, rows), split.schema),
     }
 
 

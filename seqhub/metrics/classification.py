@@ -92,8 +92,8 @@ def class_probabilities(logits: NDArray[np.floating], logistic: bool = False) ->
     if x.shape[-1] == 1:
         x = np.concatenate([np.zeros_like(x), x], axis=-1)
     powers = np.exp(x - x.max(axis=-1, keepdims=True))
-    found = powers / powers.sum(axis=-1, keepdims=True)
-    return found
+    shares: NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
 
 
 def classification_metrics(

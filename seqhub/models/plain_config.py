@@ -12,11 +12,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache, partial
-from importlib.metadata import version
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
+from seqhub._distributions import version_of
 from seqhub.models.ids import ModelId
 from seqhub.models.registry import HEADS, find, resolve_model
 
@@ -142,7 +142,7 @@ def model_files(config: PlainConfig, head: str) -> dict[str, str]:
         config: Config of the model.
         head: Head of the model, see `registry.HEADS`.
     """
-    transformers = version("transformers")
+    transformers = version_of("transformers")
     described = {
         "architectures": [config.auto_map[HEADS[head]].partition(".")[2]],
         "auto_map": config.auto_map,

@@ -19,12 +19,12 @@ import warnings
 from contextlib import nullcontext, suppress
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Literal
 
 from seqhub import models
+from seqhub._distributions import entry_points_of
 from seqhub._logging import quiet_transformers
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.models.family_folders import import_family, imported_families, is_folder
@@ -66,7 +66,7 @@ def _installed() -> dict[str, str]:
     Packages that cannot be imported are ignored with a warning, so that the other families can be used.
     """
     found = {}
-    for point in entry_points(group=GROUP):
+    for point in entry_points_of(GROUP):
         if point.attr:
             continue  # a class or function, see `list_plugins`
         if point.name in builtin_families():
@@ -90,7 +90,7 @@ def _installed() -> dict[str, str]:
 @cache
 def list_plugins() -> dict[str, str]:
     """Return the modules that other installed distributions add, name -> `package.module:NAME`, sorted."""
-    return {point.name: point.value for point in sorted(entry_points(group=GROUP)) if point.attr}
+    return {point.name: point.value for point in sorted(entry_points_of(GROUP)) if point.attr}
 
 
 def resolve_model(model: str | ModelId) -> ModelId:
@@ -434,7 +434,7 @@ def _model_mappings() -> list[tuple[Any, str, str]]:
 
 @cache
 def _auto_map(family: str) -> dict[str, str]:
-    """Return the `AUTO_MAP` of a family, read from the source of its config, whose import is slow, if it is a literal."""
+    """Return the `AUTO_MAP` of a family; if it is a literal, from the source, since the import is slow."""
     name = _configuration(family)
     if name not in sys.modules:
         path = Path(_package(family).__path__[0], f"{name.rpartition('.')[2]}.py")

@@ -95,11 +95,15 @@ def tokenizer_files(
         tokenizer, special = _of_symbols("".join(entries), unknown, False)
     tokenizer.add_special_tokens([AddedToken(each, normalized=False, special=True) for each in special.values()])
     tokenizer.post_processor = TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
-    config = special | _SETTINGS | {
-        "backend": "tokenizers",
-        "model_max_length": int(1e30),  # of transformers: no limit
-        "tokenizer_class": "TokenizersBackend",
-    }
+    config = (
+        special
+        | _SETTINGS
+        | {
+            "backend": "tokenizers",
+            "model_max_length": int(1e30),  # of transformers: no limit
+            "tokenizer_class": "TokenizersBackend",
+        }
+    )
     return {
         "tokenizer.json": tokenizer.to_str(pretty=True),
         "tokenizer_config.json": json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n",

@@ -122,10 +122,7 @@ def unsupported_reason(model: "nn.Module | NativeModel", objective: Objective) -
     family = _FAMILIES.get(getattr(config, "model_type", None))
     if family is None:
         return f"{type(model).__name__} is not a recurrent model"
-    if isinstance(model, NativeModel):
-        name = f"{family}{_CLASSES[model.head]}"
-    else:
-        name = type(model).__name__
+    name = f"{family}{_CLASSES[model.head]}" if isinstance(model, NativeModel) else type(model).__name__
     if name != f"{family}{_CLASSES[_HEADS[objective.target]]}":
         return f"{name} does not have the target {objective.target!r}"
     if (unsupported := unsupported_settings(config, objective)) is not None:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from seqhub._logging import quiet_transformers
-from seqhub.data.arrow import rows_table
 from seqhub.data.assignment import ASSIGNMENT_VERSION
-from seqhub.data.digest import digest
+from seqhub.data.digest import digest_batches
 from seqhub.data.source import DataSource
 from seqhub.data.tokenizers import save_tokenizer
 from seqhub.errors import SaveError
@@ -151,7 +150,7 @@ def describe_training_data(config: TrainConfig, source: DataSource, sequences: i
     task = config.task.definition
     if source.kind == "stream":
         split = source.split("train", config.seed)
-        seed, rows, content = config.seed, sequences, digest(rows_table(split, 0, sequences))
+        seed, rows, content = config.seed, sequences, digest_batches(split.batches(0, sequences), split.schema)
     else:
         seed, rows, content = source.seed, len(source.training_rows), source.training_digest
     data: TrainingData = {

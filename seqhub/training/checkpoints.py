@@ -139,7 +139,7 @@ def restore_optimizer(
     optimizer: "torch.optim.Optimizer", tensors: "dict[str, Tensor]", groups: list[dict[str, Any]]
 ) -> None:
     """Load the state of an optimizer from the results of `flatten_optimizer`."""
-    state: dict[int, dict[str, "Tensor"]] = {}
+    state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         kind, _, rest = name.partition(".")
         if kind == "optimizer":

@@ -5,10 +5,11 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import entry_points, version
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from seqhub._distributions import entry_points_of, version_of
 
 _DEVICES = ("nvidiactl", "kfd", "dxg", "dri")  # in /dev, of the accelerators of NVIDIA, AMD, WSL and Intel
 
@@ -19,8 +20,8 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 def has_accelerator() -> bool:
     """Return whether torch finds an accelerator. torch is imported only if the machine may have one."""
-    if "torch" not in sys.modules and sys.platform == "linux" and not entry_points(group="torch.backends"):
-        if version("torch").endswith("+cpu") or not any(Path("/dev", name).exists() for name in _DEVICES):
+    if "torch" not in sys.modules and sys.platform == "linux" and not entry_points_of("torch.backends"):
+        if version_of("torch").endswith("+cpu") or not any(Path("/dev", name).exists() for name in _DEVICES):
             return False
     import torch
 
