@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    {"errors", "pickles", "_lazy", "_import_hooks"},
+    {"errors", "pickles", "_lazy", "_import_hooks", "_distributions"},
     {"io", "_logging"},
     {"tasks", "models", "native", "hub", "server"},
     {"records", "cells"},
@@ -30,6 +30,7 @@ LIBRARIES = {  # that a package may import, besides the standard library and low
     "pickles": set(),
     "_lazy": set(),
     "_import_hooks": set(),
+    "_distributions": set(),
     "io": {"filelock"},  # on Windows
     "_logging": {"transformers", "datasets"},
     "records": set(),

@@ -1,35 +1,110 @@
-"""The `seqhub` command, one module for each group; heavy imports are inside the command functions."""
+"""The `seqhub` command, one module for each group.
+
+A module is imported if its command is called; heavy imports are inside the command functions.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import typer
 
-from seqhub.cli import cells, models, tasks
-from seqhub.cli.bench import bench_command
-from seqhub.cli.check import check_command
-from seqhub.cli.data import app as data_app
-from seqhub.cli.demo import demo_command
-from seqhub.cli.env import env_command
 from seqhub.cli.errors import run
-from seqhub.cli.export import export_command
-from seqhub.cli.hub import app as hub_app
-from seqhub.cli.lr_range import lr_range_command
-from seqhub.cli.paper import paper_command
-from seqhub.cli.predict import predict_command
-from seqhub.cli.publish import push_command, verify_command
-from seqhub.cli.results import card_command, evaluate_command, plot_command
-from seqhub.cli.serve import serve_command
-from seqhub.cli.sweep import sweep_command
-from seqhub.cli.train import train_command
 from seqhub.training.launch import is_first_to_report
 
-app = typer.Typer(
-    name="seqhub",
-    help="Datasets, models and a Hub for sequence memory.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+# name -> module and function, or group if it is a Typer
+_COMMANDS = {
+    "tasks": ("tasks", "app"),
+    "models": ("models", "app"),
+    "cell": ("cells", "app"),
+    "data": ("data", "app"),
+    "train": ("train", "train_command"),
+    "sweep": ("sweep", "sweep_command"),
+    "bench": ("bench", "bench_command"),
+    "paper": ("paper", "paper_command"),
+    "lr-range": ("lr_range", "lr_range_command"),
+    "evaluate": ("results", "evaluate_command"),
+    "predict": ("predict", "predict_command"),
+    "card": ("results", "card_command"),
+    "plot": ("results", "plot_command"),
+    "push": ("publish", "push_command"),
+    "verify": ("publish", "verify_command"),
+    "check": ("check", "check_command"),
+    "export": ("export", "export_command"),
+    "demo": ("demo", "demo_command"),
+    "serve": ("serve", "serve_command"),
+    "env": ("env", "env_command"),
+    "cache": ("cells", "cache_app"),
+    "hub": ("hub", "app"),
+}
+_COMPLETION = "_SEQHUB_COMPLETE"  # set by the shell for completion, which needs all commands
 
 
-@app.callback(invoke_without_command=True)
+def program(name: str | None = None) -> typer.Typer:
+    """Return the command line.
+
+    Args:
+        name: The only command that is to be available; None for all.
+    """
+    made = _empty_program()
+    for each in _COMMANDS if name is None else (name,):
+        module, attribute = _COMMANDS[each]
+        _add(made, each, getattr(import_module(f"seqhub.cli.{module}"), attribute))
+    return made
+
+
+def overview() -> typer.Typer:
+    """Return the command line with the names and help texts of all commands, for `seqhub --help`.
+
+    The help texts are read from the sources of the modules, because importing all of them takes longer.
+    """
+    made = _empty_program()
+    sources: dict[str, str] = {}
+    for name, (module, attribute) in _COMMANDS.items():
+        if module not in sources:
+            sources[module] = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
+        if attribute.endswith("app"):
+            text = re.search(rf'^{attribute} = typer\.Typer\(help="(.*?)"', sources[module], re.MULTILINE)
+        else:
+            text = re.search(rf'^def {attribute}\(.*?\n    """(.*?)"""', sources[module], re.MULTILINE | re.DOTALL)
+        assert text is not None, f"{module}.{attribute} has no help"
+        made.command(name, help=text[1])(_nothing)
+    return made
+
+
+def main() -> None:
+    """Run one command; `seqhub.cli.errors` defines the exit codes."""
+    name = next((each for each in sys.argv[1:] if not each.startswith("-")), None)
+    if _COMPLETION not in os.environ and name in _COMMANDS and sys.argv[1] == name:
+        run(program(name), is_first_to_report)
+    elif sys.argv[1:] in ([], ["--help"]):
+        run(overview(), is_first_to_report)
+    else:
+        run(program(), is_first_to_report)
+
+
+def _empty_program() -> typer.Typer:
+    made = typer.Typer(
+        name="seqhub",
+        help="Datasets, models and a Hub for sequence memory.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    made.callback(invoke_without_command=True)(_version)
+    return made
+
+
+def _add(to: typer.Typer, name: str, command: typer.Typer | Callable[..., Any]) -> None:
+    if isinstance(command, typer.Typer):
+        to.add_typer(command, name=name)
+    else:
+        to.command(name)(command)
+
+
 def _version(version: bool = typer.Option(False, "--version", help="Print the version and exit")) -> None:
     if version:
         import seqhub
@@ -38,30 +113,11 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
         raise typer.Exit
 
 
-app.add_typer(tasks.app, name="tasks")
-app.add_typer(models.app, name="models")
-app.add_typer(cells.app, name="cell")
-app.add_typer(data_app, name="data")
-app.command("train")(train_command)
-app.command("sweep")(sweep_command)
-app.command("bench")(bench_command)
-app.command("paper")(paper_command)
-app.command("lr-range")(lr_range_command)
-app.command("evaluate")(evaluate_command)
-app.command("predict")(predict_command)
-app.command("card")(card_command)
-app.command("plot")(plot_command)
-app.command("push")(push_command)
-app.command("verify")(verify_command)
-app.command("check")(check_command)
-app.command("export")(export_command)
-app.command("demo")(demo_command)
-app.command("serve")(serve_command)
-app.command("env")(env_command)
-app.add_typer(cells.cache_app, name="cache")
-app.add_typer(hub_app, name="hub")
+def _nothing() -> None:
+    pass
 
 
-def main() -> None:
-    """Run one command; `seqhub.cli.errors` defines the exit codes."""
-    run(app, is_first_to_report)
+def __getattr__(name: str) -> Any:
+    if name == "app":  # the complete command line
+        return program()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

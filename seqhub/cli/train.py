@@ -18,7 +18,7 @@ from seqhub.models.ids import ModelId
 from seqhub.tasks.ref import FILE
 from seqhub.training.config import TrainConfig, settings
 from seqhub.training.configure import configure
-from seqhub.training.launch import launch, notes_on_settings
+from seqhub.training.launch import PeerFailedError, launch, notes_on_settings
 from seqhub.training.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -213,12 +213,10 @@ def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | Non
     notes = notes_on_settings(config.precision, config.cpu, config.threads)
     with progress_bar(*columns, TimeElapsedColumn(), visible=visible and main_process) as bar:
         task = bar.add_task(f"{config.task} {config.model}", total=1.0, state="starting")
-        import torch
-
-        from seqhub.training.peers import PeerFailedError
+        from seqhub.training.runtime import has_accelerator
         from seqhub.training.train import TrainingInterrupted, train  # slow, so imported under the progress bar
 
-        if started.size > 1 and not config.cpu and not torch.accelerator.is_available():
+        if started.size > 1 and not config.cpu and not has_accelerator():
             notes.append(f"no GPU was found; {started.size} processes train on the CPU, as with --cpu")
         if main_process:
             for note in notes:

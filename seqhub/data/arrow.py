@@ -1,17 +1,21 @@
-"""Conversion of batches to Arrow tables, without a Python object per row."""
+"""Conversion of batches to Arrow tables, without a Python object per row.
+
+pyarrow and `datasets` are imported by the functions that need them, because training on generated rows does not.
+"""
+
+from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from seqhub.tasks.schema import NO_LABEL, Batch, TaskSchema
 from seqhub.tasks.splits import Split
 from seqhub.tasks.vocabulary import Vocabulary
 
-if TYPE_CHECKING:  # the import of `datasets` takes a second or two, and generating rows does not need it
+if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Dataset
 
 
@@ -19,10 +23,11 @@ def schema_of(schema: TaskSchema) -> pa.Schema:
     """Return the Arrow schema of a task schema.
 
     The columns are `text`, a string, `input_ids`, a list of int64 for the tokens of a tokenizer, or `input_values`, a
-    list of steps of F float32 each; then `label`, int64 or
-    float32, `labels`, a list of one int64 for each step or for each label of a row, or of several float32, or `target`,
-    a string.
+    list of steps of F float32 each; then `label`, int64 or float32, `labels`, a list of one int64 for each step or for
+    each label of a row, or of several float32, or `target`, a string.
     """
+    import pyarrow as pa
+
     types = {
         "text": pa.string(),
         "input_ids": pa.list_(pa.int64()),
@@ -36,27 +41,29 @@ def schema_of(schema: TaskSchema) -> pa.Schema:
 
 def batch_table(batch: Batch, schema: TaskSchema) -> pa.Table:
     """Return a batch as an Arrow table."""
+    import pyarrow as pa
+
     offsets = np.zeros(len(batch) + 1, dtype=np.int32)
     np.cumsum(batch.lengths, out=offsets[1:])
     if schema.vocabulary is None:
         columns = [_lists(offsets, _vectors(batch.inputs[_real(batch)]))]
     elif schema.has_tokenizer:
-        columns = [_lists(offsets, pa.array(batch.inputs[_real(batch)], pa.int64()))]
+        columns = [_lists(offsets, _array(batch.inputs[_real(batch)].astype(np.int64)))]
     elif schema.vocabulary.bytewise:
         characters = batch.inputs.tobytes().translate(None, delete=b"\0")  # twice as fast as a mask
         columns = [pa.StringArray.from_buffers(len(batch), pa.py_buffer(offsets), pa.py_buffer(characters))]
     else:
         columns = [_texts(offsets, batch.inputs[_real(batch)], schema.vocabulary)]
     if schema.target == "step_class":
-        columns.append(_lists(offsets, pa.array(batch.labels[_real(batch)], pa.int64())))
+        columns.append(_lists(offsets, _array(batch.labels[_real(batch)].astype(np.int64))))
     elif schema.target in ("class", "number"):
-        columns.append(pa.array(batch.labels))
+        columns.append(_array(batch.labels))
     elif schema.target == "multi_label":
         ends = np.zeros(len(batch) + 1, dtype=np.int32)
         np.cumsum((batch.labels > 0).sum(axis=1), out=ends[1:])
-        columns.append(_lists(ends, pa.array(batch.labels.nonzero()[1], pa.int64())))
+        columns.append(_lists(ends, _array(batch.labels.nonzero()[1].astype(np.int64))))
     elif schema.target == "numbers":
-        columns.append(_vectors(np.ascontiguousarray(batch.labels)))
+        columns.append(_vectors(batch.labels))
     elif schema.target_vocabulary is not None:
         real = batch.labels != NO_LABEL
         ends = np.zeros(len(batch) + 1, dtype=np.int32)
@@ -72,29 +79,62 @@ def _real(batch: Batch) -> NDArray[np.bool_]:
 
 
 def _lists(offsets: NDArray[np.int32], values: pa.Array) -> pa.ListArray:
-    return pa.ListArray.from_arrays(pa.array(offsets), values)
+    import pyarrow as pa
+
+    return pa.ListArray.from_arrays(_array(offsets), values)
+
+
+def _array(values: NDArray[Any]) -> pa.Array:
+    """Return a one-dimensional array as one of Arrow. `pa.array` imports pandas, which takes half a second."""
+    import pyarrow as pa
+
+    flat = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(flat.dtype), len(flat), [None, pa.py_buffer(flat)])
+
+
+def numbers_of(array: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
+    """Return an array of numbers without missing values. Conversions of Arrow itself import pandas."""
+    import pyarrow as pa
+
+    chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+    dtype = np.dtype(array.type.to_pandas_dtype())
+    pieces = [
+        np.frombuffer(chunk.buffers()[1], dtype, count=chunk.offset + len(chunk))[chunk.offset :]
+        for chunk in chunks
+        if len(chunk)
+    ]
+    return pieces[0] if len(pieces) == 1 else np.concatenate([np.empty(0, dtype), *pieces])
 
 
 def _vectors(steps: NDArray[np.float32]) -> pa.FixedSizeListArray:
     """Return the rows of (M, F) as Arrow lists of F values."""
-    return pa.FixedSizeListArray.from_arrays(pa.array(steps.ravel()), steps.shape[1])
+    import pyarrow as pa
+
+    return pa.FixedSizeListArray.from_arrays(_array(steps.ravel()), steps.shape[1])
 
 
 def _texts(offsets: NDArray[np.int32], ids: NDArray[np.integer], vocabulary: Vocabulary) -> pa.Array:
     """Return the texts of concatenated ids, divided into rows by `offsets`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     symbols = pa.array(["", *vocabulary.entries], pa.string())
-    words = pc.take(symbols, pa.array(ids.astype(np.int32)))
+    words = pc.take(symbols, _array(ids.astype(np.int32)))
     return pc.binary_join(_lists(offsets, words), vocabulary.separator)
 
 
 def rows_table(split: Split, start: int, stop: int) -> pa.Table:
     """Return rows `start` to `stop` (excluded) of a split."""
+    import pyarrow as pa
+
     tables = [batch_table(batch, split.schema) for batch in split.batches(start, stop)]
     return pa.concat_tables(tables) if tables else schema_of(split.schema).empty_table()
 
 
-def as_table(rows: "Dataset | pa.Table") -> pa.Table:
+def as_table(rows: Dataset | pa.Table) -> pa.Table:
     """Return a `datasets.Dataset` as a table, with its selection and order; a table is returned unchanged."""
+    import pyarrow as pa
+
     return rows if isinstance(rows, pa.Table) else rows.with_format("arrow")[:]
 
 

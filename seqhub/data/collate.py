@@ -1,20 +1,26 @@
-"""Collation of rows of Arrow tables or tasks as padded NumPy arrays, and batches as tensors."""
+"""Collation of rows of Arrow tables or tasks as padded NumPy arrays, and batches as tensors.
+
+pyarrow and torch are imported by the functions that need them, because native training does not.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import torch
 from numpy.typing import NDArray
 
-from seqhub.data.arrow import flat_text
+from seqhub.data.arrow import flat_text, numbers_of
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.schema import NO_LABEL, Batch, TaskSchema
 from seqhub.tasks.vocabulary import PAD_ID, Vocabulary
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import torch
 
 _UNKNOWN = 255  # entry in the table of ids for bytes that are not symbols
 _ROWS_AT_ONCE = 8192  # rows that are padded together, so that intermediate arrays stay in the cache
@@ -39,11 +45,11 @@ class CollatedArrays:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def __getitem__(self, rows: slice | NDArray[np.int64]) -> "CollatedArrays":
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> CollatedArrays:
         """Select rows by NumPy indexing."""
         return CollatedArrays(self.inputs[rows], self.lengths[rows], self.labels[rows], self.schema)
 
-    def concatenate(self, other: "CollatedArrays") -> "CollatedArrays":
+    def concatenate(self, other: CollatedArrays) -> CollatedArrays:
         """Return these rows followed by the rows of `other`, which must have the same schema."""
         return CollatedArrays(
             np.concatenate([self.inputs, other.inputs]),
@@ -136,6 +142,8 @@ def target_width(labels: NDArray[np.int64]) -> int:
 
 def _add_target(batch: dict[str, torch.Tensor], labels: NDArray[np.int64], schema: TaskSchema, width: int) -> None:
     """Add the labels, (N, width + 1), with the end of each target, and the ids that a decoder reads to predict them."""
+    import torch
+
     ids = _pad_to(labels, width + 1, NO_LABEL).copy()
     real = ids != NO_LABEL
     previous = np.zeros_like(ids)  # PAD_ID starts a target
@@ -153,6 +161,8 @@ def to_tensors(arrays: CollatedArrays, width: int, targets: int | None = None) -
         width: Number of steps.
         targets: Number of symbols to which targets of the kind `sequence` are padded; None for the longest.
     """
+    import torch
+
     schema = arrays.schema
     inputs = _pad_to(arrays.inputs, width, PAD_ID)
     if schema.vocabulary is None:
@@ -198,13 +208,15 @@ def _column(table: pa.Table, name: str, schema: TaskSchema) -> pa.ChunkedArray:
 
 def _labels(column: pa.ChunkedArray, schema: TaskSchema) -> NDArray[Any]:
     """Return class numbers or real numbers (N,), as a copy because the memory of Arrow is read-only."""
+    import pyarrow as pa
+
     if schema.target == "class":
         if not pa.types.is_integer(column.type):
             raise InvalidInputError(f"labels of type {column.type}; need integers")
-        return np.array(column.cast(pa.int64()).to_numpy())
+        return np.array(numbers_of(column.cast(pa.int64())))
     if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
         raise InvalidInputError(f"labels of type {column.type}; need numbers")
-    numbers: NDArray[np.float32] = np.array(column.to_numpy(), dtype=np.float32)
+    numbers: NDArray[np.float32] = np.array(numbers_of(column), dtype=np.float32)
     if not np.isfinite(numbers).all():
         row = int((~np.isfinite(numbers)).argmax())
         raise InvalidInputError(f"label {numbers[row]} in row {row}; need finite numbers")
@@ -215,6 +227,9 @@ def _step_labels(
     column: pa.ChunkedArray, lengths: NDArray[np.int64], width: int, schema: TaskSchema
 ) -> NDArray[np.int64]:
     """Return class numbers (N, T), NO_LABEL for steps without a class."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     flat, counts = _flat_lists(column)
     if (counts != lengths).any():
         row = int((counts != lengths).argmax())
@@ -222,16 +237,18 @@ def _step_labels(
     if not pa.types.is_integer(flat.type):
         raise InvalidInputError(f"labels of type {flat.type} per step; need integers")
     labels = np.full((len(lengths), width), NO_LABEL, np.int64)
-    labels[np.arange(width) < lengths[:, None]] = pc.fill_null(flat.cast(pa.int64()), NO_LABEL).to_numpy()
+    labels[np.arange(width) < lengths[:, None]] = numbers_of(pc.fill_null(flat.cast(pa.int64()), NO_LABEL))
     return labels
 
 
 def _label_sets(column: pa.ChunkedArray, schema: TaskSchema) -> NDArray[np.float32]:
     """Return 1 for each label of a row, given as a list of class numbers, and 0 for others: (N, C)."""
+    import pyarrow as pa
+
     flat, counts = _flat_lists(column)
     if not pa.types.is_integer(flat.type) or flat.null_count:
         raise InvalidInputError(f"labels of type {flat.type}; need lists of integers")
-    numbers, rows = flat.to_numpy(), np.repeat(np.arange(len(counts)), counts)
+    numbers, rows = numbers_of(flat), np.repeat(np.arange(len(counts)), counts)
     wrong = (numbers < 0) | (numbers >= len(schema.labels))
     if wrong.any():
         first = int(wrong.argmax())
@@ -243,6 +260,8 @@ def _label_sets(column: pa.ChunkedArray, schema: TaskSchema) -> NDArray[np.float
 
 def _several_numbers(column: pa.ChunkedArray, schema: TaskSchema) -> NDArray[np.float32]:
     """Return the numbers of each row: (N, K)."""
+    import pyarrow as pa
+
     flat, counts = _flat_lists(column)
     width = len(schema.numbers)
     if (counts != width).any():
@@ -259,6 +278,8 @@ def _several_numbers(column: pa.ChunkedArray, schema: TaskSchema) -> NDArray[np.
 
 def _inputs(column: pa.ChunkedArray, schema: TaskSchema) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return ids (N, T) or values (N, T, F), padded on the right, and lengths (N,)."""
+    import pyarrow as pa
+
     if schema.vocabulary is None:
         return _padded_values(column, schema.num_features)
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
@@ -271,28 +292,34 @@ def _inputs(column: pa.ChunkedArray, schema: TaskSchema) -> tuple[NDArray[Any], 
 
 def _flat_lists(column: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int64]]:
     """Return the concatenated elements of a column of lists, and the number of elements of each row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     types = pa.types
     if not any(is_kind(column.type) for is_kind in (types.is_list, types.is_large_list, types.is_fixed_size_list)):
         raise InvalidInputError(f"a column of type {column.type}; need lists")
-    counts = pc.list_value_length(column).to_numpy().astype(np.int64)
+    counts = numbers_of(pc.list_value_length(column)).astype(np.int64)
     return pc.list_flatten(column).combine_chunks(), counts
 
 
 def _padded_values(column: pa.ChunkedArray, features: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     steps, lengths = _flat_lists(column)
     if not lengths.all():
         raise InvalidInputError(f"no steps in row {int(lengths.argmin())}; need at least one")
     if not (pa.types.is_list(steps.type) or pa.types.is_fixed_size_list(steps.type)):
         raise InvalidInputError(f"steps of type {steps.type}; need lists of {features} numbers")
     ends = np.cumsum(lengths)
-    widths = pc.list_value_length(steps).to_numpy(zero_copy_only=False)
+    widths = _numbers_or_nan(pc.list_value_length(steps))
     if (widths != features).any():  # the width of a missing step is NaN
         wrong = int((widths != features).argmax())
         row = int(np.searchsorted(ends, wrong, side="right"))
         where = f"step {wrong - (ends[row] - lengths[row])} of row {row}"
         given = "no values" if np.isnan(widths[wrong]) else f"{widths[wrong]:.0f} values"
         raise InvalidInputError(f"{given} at {where}; need {features} at every step")
-    flat = pc.list_flatten(steps).to_numpy(zero_copy_only=False)
+    flat = _numbers_or_nan(pc.list_flatten(steps))
     values = flat.astype(np.float32, copy=False).reshape(-1, features)
     finite = np.isfinite(values).all(axis=1)
     if not finite.all():
@@ -305,6 +332,11 @@ def _padded_values(column: pa.ChunkedArray, features: int) -> tuple[NDArray[np.f
     return padded, lengths
 
 
+def _numbers_or_nan(array: pa.Array) -> NDArray[Any]:
+    """Return an array of numbers, with NaN for missing values."""
+    return array.to_numpy(zero_copy_only=False) if array.null_count else numbers_of(array)
+
+
 def _id_table(vocabulary: Vocabulary) -> NDArray[np.uint8]:
     """Return the id of each of the 256 bytes: k + 1 for symbol number k, 255 for bytes that are not symbols."""
     table = np.full(256, _UNKNOWN, dtype=np.uint8)
@@ -314,6 +346,8 @@ def _id_table(vocabulary: Vocabulary) -> NDArray[np.uint8]:
 
 def _padded_bytes(texts: pa.ChunkedArray, vocabulary: Vocabulary) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return ids and lengths like `_inputs`, for a bytewise vocabulary."""
+    import pyarrow as pa
+
     table = _id_table(vocabulary)
     pieces = [flat_text(chunk) for chunk in texts.cast(pa.large_string()).chunks]
     lengths = np.concatenate([np.diff(offsets) for _, offsets in pieces])

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seqhub.data.arrow import as_table
+from seqhub.data.arrow import as_table, numbers_of
 from seqhub.data.collate import collate_batch
 from seqhub.data.source import DataSource
 from seqhub.errors import DataWarning
@@ -44,10 +43,12 @@ def describe(source: DataSource) -> dict[str, Any]:
         }
     targets = {name: part.targets(schema) for name, part in parts.items()}
     if source.kind in ("splits", "folder") and schema.target in ("class", "number", "step_class"):
+        import pyarrow.compute as pc  # slow, and not needed for generated rows
+
         table = as_table(source.training_rows)
         column = table[schema.columns[1]]
         flat = pc.list_flatten(column) if schema.target == "step_class" else column
-        targets["train"] = _without_ignored(flat.drop_null().to_numpy(), schema)
+        targets["train"] = _without_ignored(numbers_of(flat.drop_null()), schema)
         found["rows"] = table.num_rows
     if schema.target == "numbers":
         numbers = targets["train"].astype(np.float64)

@@ -16,18 +16,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from seqhub.data.file_names import IMAGE_TABLES
 from seqhub.errors import InvalidInputError
 
-TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _FILE_NAME = "file_name"  # end of the name of a column with paths
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 _MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"}  # at most 8 bits per channel
 _WHITE = np.float32(255)
-
-
-def is_image_folder(path: Path) -> bool:
-    """Return whether a path is a folder with a table of images."""
-    return path.is_dir() and any((path / name).is_file() for name in TABLES)
 
 
 def table_of(path: Path) -> Path:
@@ -38,9 +33,9 @@ def table_of(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    found = next((path / name for name in TABLES if (path / name).is_file()), None)
+    found = next((path / name for name in IMAGE_TABLES if (path / name).is_file()), None)
     if found is None:
-        raise InvalidInputError(f"{path} is a folder; need a file, or a folder with one of {', '.join(TABLES)}")
+        raise InvalidInputError(f"{path} is a folder; need a file, or a folder with one of {', '.join(IMAGE_TABLES)}")
     return found
 
 

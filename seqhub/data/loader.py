@@ -12,7 +12,6 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from seqhub.data.arrow import as_table, rows_table
@@ -26,6 +25,7 @@ from seqhub.tasks.splits import Split
 
 if TYPE_CHECKING:  # the import of `datasets` takes a second or two, and StreamLoader does not need it
     import pyarrow as pa
+    import torch
     from datasets import Dataset
 
 
@@ -76,7 +76,7 @@ class BatchLoader(ABC):
         self.batch = 0  # number of the next batch within its epoch
 
     @abstractmethod
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+    def __iter__(self) -> "Iterator[dict[str, torch.Tensor]]":
         """Yield batches from the current position on."""
 
     @abstractmethod
@@ -211,7 +211,7 @@ class DatasetLoader(BatchLoader):
         rows = len(self._arrays)
         return rows // self.batch_size if self.drop_last else -(-rows // self.batch_size)
 
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+    def __iter__(self) -> "Iterator[dict[str, torch.Tensor]]":
         epoch, batches = self.epoch, len(self)
         order = self._order(epoch)
         for batch in range(self.batch, batches):
@@ -298,6 +298,8 @@ def torch_order(rows: int, seed: int, epoch: int) -> NDArray[np.int64]:
     >>> torch_order(4, seed=42, epoch=0).tolist() == torch_order(4, seed=42, epoch=0).tolist()
     True
     """
+    import torch
+
     words = torch.empty(2 * (epoch + 1), dtype=torch.int64).random_(generator=torch.Generator().manual_seed(seed))
     order: NDArray[np.int64] = torch.randperm(rows, generator=torch.Generator().manual_seed(int(words[-1]))).numpy()
     return order
@@ -355,7 +357,7 @@ class StreamLoader(BatchLoader):
             None  # number of the next row, and rows that `next_arrays` generated ahead
         )
 
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+    def __iter__(self) -> "Iterator[dict[str, torch.Tensor]]":
         size = self.batch_size
         local = self.slice_of(size)
         rest: CollatedArrays | None = None

@@ -7,13 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import pyarrow as pa
-
-from seqhub.data.arrow import batch_table, rows_table
+from seqhub.data.arrow import rows_table
 from seqhub.data.assignment import ASSIGNMENT_VERSION
-from seqhub.data.digest import digest, split_digest
-from seqhub.data.file_splits import SPLIT_RULE
-from seqhub.data.local_files import READERS
+from seqhub.data.digest import digest, digest_batches, split_digest
 from seqhub.data.split_sizes import published_sizes
 from seqhub.errors import InvalidInputError, UnknownNameError
 from seqhub.records import DatasetRecord, RunRecord
@@ -22,6 +18,7 @@ from seqhub.tasks.schema import Batch
 from seqhub.tasks.splits import SPLITS, FileRows, Split
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Dataset
 
 
@@ -30,7 +27,11 @@ STREAM, PUBLISHED = "stream", "splits"  # sources of training rows that are neit
 
 def split_rule(task: TaskRef) -> int:
     """Return the version of the rule that assigns the rows of a file to splits."""
-    return SPLIT_RULE if task.name == FILE else ASSIGNMENT_VERSION
+    if task.name != FILE:
+        return ASSIGNMENT_VERSION
+    from seqhub.data.file_splits import SPLIT_RULE  # its libraries are slow to import
+
+    return SPLIT_RULE
 
 
 class DataSource:
@@ -71,7 +72,7 @@ class DataSource:
             raise InvalidInputError(f"file {file} for {ref}: only the config custom takes a file")
         if options and not ref.is_custom:
             raise UnknownNameError.of(f"data option of {ref}", next(iter(options)), ["none"])
-        self._file = None if file is None else READERS[ref.definition.custom_format](file, ref, options or {})
+        self._file = None if file is None else _read_file(file, ref, options or {})
         self.schema = self.split().schema
         self.kind: Literal["stream", "splits", "folder", "file"]
         if file is not None:
@@ -150,7 +151,7 @@ class DataSource:
         if self.kind == "file":
             content["rows"] = {name: split_digest(self.split(name)) for name in SPLITS}
         elif self.kind == "stream":
-            content["rows"] = digest(batch_table(self.first_block, schema))
+            content["rows"] = digest_batches([self.first_block], schema)
         else:
             content["rows"] = self.training_digest
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
@@ -186,10 +187,6 @@ class DataSource:
         Raises:
             FileNotFoundError, UnknownNameError, InvalidInputError, CorruptFileError: See `parquet.load_folder`.
         """
-        if self.kind == "splits":
-            from seqhub.data.builder import load_dataset  # slow import of `datasets`
-
-            return load_dataset(self.task, split="train")
         if self.kind == "folder":
             from seqhub.data.parquet import load_folder
 
@@ -203,10 +200,16 @@ class DataSource:
         """Seed of the training rows of a built folder; 0 for other sources."""
         return DatasetRecord.load(self._folder).seed if self.kind == "folder" else 0
 
-    def table(self, name: str = "train") -> pa.Table:
+    def table(self, name: str = "train") -> "pa.Table":
         """Return all rows of a split; the published rows if they are generated."""
         return rows_table(self.split(name), 0, self.sizes[name])
 
     def split(self, name: str = "train", seed: int = 0) -> Split:
         """Return a split of this source."""
         return Split(self.task, name, seed, self._file)
+
+
+def _read_file(file: Path, task: TaskRef, options: Mapping[str, Any]) -> FileRows:
+    from seqhub.data.local_files import READERS  # its libraries are slow to import
+
+    return READERS[task.definition.custom_format](file, task, options)

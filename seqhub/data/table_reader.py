@@ -39,6 +39,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from seqhub.data.file_names import COMPRESSED, JSON, SEPARATORS
 from seqhub.data.image_columns import decode_columns, image_columns, table_of
 from seqhub.data.scratch import gather_tables
 from seqhub.errors import InvalidInputError
@@ -52,25 +53,14 @@ MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # in any case, in colum
 _MAX_BYTES = 1 << 40  # of a file after decompression
 _ROWS_AT_ONCE = 1 << 14
 _BOM = b"\xef\xbb\xbf"
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
-_JSON = (".jsonl", ".ndjson", ".json")
-_COMPRESSED: dict[str, tuple[bytes, Callable[[Any], Any]]] = {
-    ".gz": (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file)),
-    ".bz2": (b"BZh", bz2.BZ2File),
-    ".xz": (b"\xfd7zXZ\x00", lzma.LZMAFile),
-    ".zst": (b"\x28\xb5\x2f\xfd", lambda file: pa.CompressedInputStream(pa.PythonFile(file), "zstd")),
-}
+_FORMATS: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (  # in the order of `COMPRESSED`
+    (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file)),
+    (b"BZh", bz2.BZ2File),
+    (b"\xfd7zXZ\x00", lzma.LZMAFile),
+    (b"\x28\xb5\x2f\xfd", lambda file: pa.CompressedInputStream(pa.PythonFile(file), "zstd")),
+)
+_COMPRESSED = dict(zip(COMPRESSED, _FORMATS, strict=True))
 _ARROW = (b"ARROW1", b"\xff\xff\xff\xff")
-_FILE_SUFFIXES = (*_SEPARATORS, *_JSON, ".parquet", ".arrow", ".feather", ".npz", ".txt", *_COMPRESSED)
-
-
-def looks_like_a_file(name: str) -> bool:
-    """Return whether a name on a command line has the suffix of a file of rows.
-
-    >>> looks_like_a_file("reviews.csv.gz"), looks_like_a_file("qrsu/hard")
-    (True, False)
-    """
-    return Path(name).suffix.lower() in _FILE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -281,10 +271,10 @@ def _parts_of_format(file: Path, separator: str | None, rows: int, most: int) ->
     elif suffix in (".parquet", ".arrow", ".feather", ".npz"):
         kind = {".parquet": "Parquet", ".npz": "NumPy's .npz"}.get(suffix, "Arrow")
         raise InvalidInputError(f"{file} cannot be read as {kind}: it starts with other bytes")
-    elif suffix in _JSON:
+    elif suffix in JSON:
         yield from _json(file, suffix, rows, most)
-    elif suffix in _SEPARATORS or separator is not None:
-        yield from _separated(file, separator or _SEPARATORS[suffix], rows, most)
+    elif suffix in SEPARATORS or separator is not None:
+        yield from _separated(file, separator or SEPARATORS[suffix], rows, most)
     else:
         yield from _lines_of_text(file, rows, most)
 

@@ -1,12 +1,14 @@
 """Tokenizers of the tasks with texts, for `transformers`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from seqhub.errors import InvalidInputError
-from seqhub.models.tokenizer import symbol_tokenizer, word_tokenizer
+from seqhub.models.tokenizer import symbol_tokenizer, tokenizer_files, word_tokenizer
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.registry import get_task
 from seqhub.tasks.schema import TaskSchema
+from seqhub.tasks.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from transformers import TokenizersBackend
@@ -48,9 +50,31 @@ def tokenizer_of(schema: TaskSchema) -> "TokenizersBackend | None":
         return None
     settings = {"unknown": bool(vocabulary.unknown), "end": schema.target == "sequence"}
     if vocabulary.separator:
-        boundaries: Literal["spaces", "unicode"] = "unicode" if vocabulary.boundaries == "unicode" else "spaces"
-        return word_tokenizer(vocabulary.symbols, boundaries=boundaries, **settings)
+        return word_tokenizer(vocabulary.symbols, boundaries=_boundaries(vocabulary), **settings)
     return symbol_tokenizer("".join(vocabulary.symbols), **settings)
+
+
+def _boundaries(vocabulary: Vocabulary) -> Literal["spaces", "unicode"]:
+    return "unicode" if vocabulary.boundaries == "unicode" else "spaces"
+
+
+def save_tokenizer(source: "DataSource", folder: Path) -> None:
+    """Save the tokenizer of `tokenizer_of_source`, if there is one, into a folder; without transformers if possible."""
+    schema = source.schema
+    vocabulary = schema.text_vocabulary
+    if schema.has_tokenizer or schema.target == "sequence":
+        tokenizer = tokenizer_of_source(source)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(folder)
+    elif vocabulary is not None:
+        files = tokenizer_files(
+            vocabulary.symbols,
+            words=bool(vocabulary.separator),
+            unknown=bool(vocabulary.unknown),
+            boundaries=_boundaries(vocabulary),
+        )
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
 
 
 def task_ref(task: str | TaskRef) -> TaskRef | None:

@@ -4,19 +4,22 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from seqhub.data.collate import CollatedArrays, collate_batch
 from seqhub.data.digest import split_digest
 from seqhub.data.source import DataSource
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.import_model import create_record
 from seqhub.evaluation.inference import ModelScorer, generate_targets
 from seqhub.evaluation.load import load_model
+from seqhub.evaluation.native_inference import NativeScorer
 from seqhub.metrics.accumulator import MetricAccumulator
 from seqhub.metrics.classification import scaled_score
-from seqhub.metrics.grammar import legal_metrics
+from seqhub.metrics.grammar import Scorer, legal_metrics
 from seqhub.models.predict import logistic_outputs
 from seqhub.records import RunRecord
 from seqhub.records.run import SplitMetrics
@@ -137,7 +140,8 @@ def measure(model: "PreTrainedModel", split: Split, rows: int) -> SplitMetrics:
     All rows are used if the split has fewer.
     """
     rows = rows if split.size is None else min(rows, split.size)
-    return _metrics(model, split, rows, _batches(split, rows), _metadata(split, rows))
+    accumulated = _accumulate(model, split, rows, _batches(split, rows))
+    return _metrics(accumulated, split, rows, ModelScorer(model, split.schema), _metadata(split, rows))
 
 
 class FixedRows:
@@ -151,12 +155,32 @@ class FixedRows:
     def __init__(self, split: Split, rows: int) -> None:
         self.split = split
         self.rows = rows if split.size is None else min(rows, split.size)
-        self._batches = list(islice(_batches(split, self.rows), -(-self.rows // _batch_size(split, self.rows))))
         self._metadata = _metadata(split, self.rows)
+        self._lock = Lock()
+        self._batches: list[dict[str, Tensor]] | None = None
+        self._arrays: list[CollatedArrays] | None = None
 
     def measure(self, model: "PreTrainedModel") -> SplitMetrics:
         """Return the result of `measure` for the model."""
-        return _metrics(model, self.split, self.rows, self._batches, self._metadata)
+        with self._lock:
+            if self._batches is None:
+                count = -(-self.rows // _batch_size(self.split, self.rows))
+                self._batches = list(islice(_batches(self.split, self.rows), count))
+        accumulated = _accumulate(model, self.split, self.rows, self._batches)
+        return _metrics(accumulated, self.split, self.rows, ModelScorer(model, self.split.schema), self._metadata)
+
+    def measure_natively(self, scorer: NativeScorer) -> SplitMetrics:
+        """Return the metrics of a natively trained model, which differ from those of `measure` by rounding."""
+        split, rows = self.split, self.rows
+        with self._lock:
+            if self._arrays is None:
+                self._arrays = [collate_batch(batch, split.schema) for batch in split.batches(0, rows)]
+        accumulated = MetricAccumulator(split.schema, rows, _stopping_rule(split), scorer.trainer.objective.logistic)
+        size = _batch_size(split, rows)
+        for arrays in self._arrays:
+            for first in range(0, len(arrays), size):
+                scorer.accumulate(arrays[first : first + size], accumulated)
+        return _metrics(accumulated, split, rows, scorer, self._metadata)
 
 
 def _batches(split: Split, rows: int) -> Iterator[dict[str, "Tensor"]]:
@@ -171,18 +195,14 @@ def _batch_size(split: Split, rows: int) -> int:
 
 
 def _metrics(
-    model: "PreTrainedModel",
-    split: Split,
-    rows: int,
-    batches: Iterable[dict[str, "Tensor"]],
-    metadata: dict[str, Any],
+    accumulated: MetricAccumulator, split: Split, rows: int, scorer: Scorer, metadata: dict[str, Any]
 ) -> SplitMetrics:
-    metrics = _accumulate(model, split, rows, batches).metrics()
+    metrics = accumulated.metrics()
     chance = None if split.ref.is_custom else split.task.chance(split.config)
     if chance is not None and chance < 1:
         metrics["scaled"] = scaled_score(metrics["accuracy"], chance)
     if split.task.has_grammar and not split.ref.is_custom:
-        metrics["legal"] = legal_metrics(split, rows, ModelScorer(model, split.schema))
+        metrics["legal"] = legal_metrics(split, rows, scorer)
         if (stopping_rule := _stopping_rule(split)) is not None and stopping_rule.rule == "legal":
             wrong = metrics["legal"]["wrong"]
             metrics["paper"] = {"wrong": wrong, "share": wrong / rows}

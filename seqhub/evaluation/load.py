@@ -11,7 +11,6 @@ from seqhub.models.ids import ModelId
 from seqhub.models.registry import HEADS as AUTO_CLASSES
 from seqhub.models.registry import family_of
 from seqhub.models.sources import load_source
-from seqhub.native.transformers_kernels import use_native_scans
 from seqhub.records import RunRecord
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ def load_model(folder: Path, head: str = "sequence", *, trust_remote_code: bool 
     import transformers
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
+
+    from seqhub.native.transformers_kernels import use_native_scans
 
     folder = Path(folder)
     if not (folder / "config.json").is_file():

@@ -67,35 +67,77 @@ class MetricAccumulator:
             generated: For the target `sequence`, the generated ids of each row without start, end and padding; None
                 for rows that equal their target.
         """
-        from seqhub.metrics.per_example import class_outputs, example_metrics
+        from seqhub.metrics.per_example import example_metrics
 
         left = self.rows - self.examples
         logits, labels, mask = logits[:left].cpu(), labels[:left].cpu(), mask[:left].cpu()
-        self.examples += len(labels)
-        if self.schema.target == "multi_label":
-            self._parts.append((logits.double().sigmoid().numpy(), labels.numpy()))
-            return
-        if self.tolerance or self.logistic or self.schema.target in ("number", "numbers", "inputs"):
+        values = probabilities = None
+        if self._needs_values:
             values = example_metrics(self.schema, logits, labels, mask, self.logistic).numpy().astype(np.float64)
+        if self.schema.target == "next_symbol":
+            logits, labels = logits[:, :-1], labels[:, 1:]
+        if self.schema.target not in ("number", "inputs"):
+            probabilities = self._outputs(logits)
+        lengths = mask.sum(dim=1).tolist() if self.schema.target == "sequence" else ()
+        self.add_outputs(probabilities, labels.numpy(), values, generated, lengths)
+
+    @property
+    def _needs_values(self) -> bool:
+        """Whether the metrics of each sequence are used."""
+        if self.schema.target == "multi_label":
+            return False
+        return bool(self.tolerance or self.logistic or self.schema.target in ("number", "numbers", "inputs"))
+
+    def _outputs(self, logits: "Tensor") -> NDArray[np.float64]:
+        """Return probabilities, or the outputs for several numbers."""
+        if self.schema.target == "multi_label":
+            return logits.double().sigmoid().numpy()
+        if self.schema.target == "numbers":
+            return (logits.sigmoid() if self.logistic else logits).double().numpy()
+        from seqhub.metrics.per_example import class_outputs
+
+        return class_outputs(logits.double(), self.logistic).numpy()
+
+    def add_outputs(
+        self,
+        probabilities: NDArray[np.float64] | None,
+        labels: NDArray[Any],
+        values: NDArray[np.float64] | None,
+        generated: Sequence[Sequence[int] | None] = (),
+        lengths: Sequence[int] = (),
+    ) -> None:
+        """Add the outputs of a batch, of which rows beyond the number to accumulate are ignored.
+
+        Args:
+            probabilities: Outputs for each class or label, (B, C), or (B, T, C) with one target per step; outputs for
+                several numbers, (B, K); None for other real targets.
+            labels: Targets; for `next_symbol`, those of the next step.
+            values: (B, 4), the result of `per_example.example_metrics`; None if it is not needed.
+            generated: As in `add`.
+            lengths: Number of steps of each sequence, for targets that are sequences.
+        """
+        left = self.rows - self.examples
+        labels = labels[:left]
+        self.examples += len(labels)
+        if self._needs_values and values is not None:
+            values = values[:left]
             self._squared += float(values[:, 2].sum())
             if self.tolerance:
                 self._wrong += int((~(values[:, 0] < self.tolerance)).sum())
-        if self.schema.target in ("number", "inputs"):
-            self._parts.append((values, labels.numpy()))
+        if probabilities is None:
+            assert values is not None, "real targets have no probabilities"
+            self._parts.append((values, labels))
             return
+        probabilities = probabilities[:left]
         if self.schema.target == "numbers":
-            outputs = (logits.sigmoid() if self.logistic else logits).double().numpy()
-            self._parts.append((values, np.stack([outputs, labels.double().numpy()], axis=1)))
-            return
-        if self.schema.target == "next_symbol":
-            logits, labels = logits[:, :-1], labels[:, 1:]
-        probabilities = class_outputs(logits.double(), self.logistic).numpy()
-        if self.schema.target == "class":
-            self._parts.append((probabilities, labels.numpy()))
+            assert values is not None, "several numbers need their metrics"
+            self._parts.append((values, np.stack([probabilities, labels.astype(np.float64)], axis=1)))
+        elif self.schema.target in ("class", "multi_label"):
+            self._parts.append((probabilities, labels))
         elif self.schema.target == "sequence":
-            self._add_sequences(probabilities, labels.numpy(), mask.sum(dim=1).tolist(), generated)
+            self._add_sequences(probabilities, labels, lengths[:left], generated)
         else:
-            self._add_steps(probabilities, labels.numpy())
+            self._add_steps(probabilities, labels)
 
     def _add_steps(self, probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> None:
         """Add counts for a class or a symbol per step; the probabilities of all steps would need too much memory."""

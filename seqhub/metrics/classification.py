@@ -74,6 +74,28 @@ def largest_error(probabilities: NDArray[np.floating], labels: NDArray[np.intege
     return worst
 
 
+def class_probabilities(logits: NDArray[np.floating], logistic: bool = False) -> NDArray[np.float64]:
+    """Return the outputs for each class in double precision, as `per_example.class_outputs` does for tensors.
+
+    Args:
+        logits: (..., C), or (..., 1) for a single logit of the second of two classes.
+        logistic: Whether the outputs are logistic units.
+
+    >>> class_probabilities(np.array([[0.0, 0.0]])).tolist(), class_probabilities(np.array([[0.0]]), True).tolist()
+    ([[0.5, 0.5]], [[0.5, 0.5]])
+    """
+    x = logits.astype(np.float64)
+    if logistic:
+        x = np.concatenate([-x, x], axis=-1) if x.shape[-1] == 1 else x
+        found: NDArray[np.float64] = np.exp(-np.logaddexp(0, -x))
+        return found
+    if x.shape[-1] == 1:
+        x = np.concatenate([np.zeros_like(x), x], axis=-1)
+    powers = np.exp(x - x.max(axis=-1, keepdims=True))
+    shares: NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
+
+
 def classification_metrics(
     probabilities: NDArray[np.floating],
     labels: NDArray[np.integer],

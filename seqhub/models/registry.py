@@ -12,20 +12,19 @@ torch and transformers are imported by the functions that need them, not by this
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import sys
 import warnings
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Literal
 
-import wrapt
-
 from seqhub import models
+from seqhub._distributions import entry_points_of
 from seqhub._logging import quiet_transformers
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.models.family_folders import import_family, imported_families, is_folder
@@ -67,7 +66,7 @@ def _installed() -> dict[str, str]:
     Packages that cannot be imported are ignored with a warning, so that the other families can be used.
     """
     found = {}
-    for point in entry_points(group=GROUP):
+    for point in entry_points_of(GROUP):
         if point.attr:
             continue  # a class or function, see `list_plugins`
         if point.name in builtin_families():
@@ -91,7 +90,7 @@ def _installed() -> dict[str, str]:
 @cache
 def list_plugins() -> dict[str, str]:
     """Return the modules that other installed distributions add, name -> `package.module:NAME`, sorted."""
-    return {point.name: point.value for point in sorted(entry_points(group=GROUP)) if point.attr}
+    return {point.name: point.value for point in sorted(entry_points_of(GROUP)) if point.attr}
 
 
 def resolve_model(model: str | ModelId) -> ModelId:
@@ -195,11 +194,15 @@ def family_of(model: str) -> str:
     >>> family_of("lstm"), family_of("transformers:mamba")
     ('recurrent', 'wrapped')
     """
-    return _find(resolve_model(model))[0]
+    return find(resolve_model(model))[0]
 
 
-def _find(model: ModelId) -> tuple[str, dict[str, Any]]:
-    """Return the family and the settings of a model id, without its options."""
+def find(model: ModelId) -> tuple[str, dict[str, Any]]:
+    """Return the family and the settings of a model id, without its options.
+
+    Raises:
+        UnknownNameError, InvalidConfigError: As `family_of`.
+    """
     if model.is_wrapped:
         return WRAPPED, {}
     if model.scheme == "preset":
@@ -278,7 +281,7 @@ def build_config(preset: str, *, trust_remote_code: bool = False, **overrides: A
     from huggingface_hub.errors import StrictDataclassError
 
     model = resolve_model(preset)
-    family, settings = _find(model)
+    family, settings = find(model)
     overrides = dict(model.options) | overrides
     if family == WRAPPED:
         from seqhub.models.sources import build_wrapped_config
@@ -379,6 +382,8 @@ def register_models() -> None:
     The import hook calls this function during the import of `transformers.modeling_layers`, which must be completed
     before the modelling modules can be imported.
     """
+    import wrapt  # imports asyncio
+
     for mapping, family, auto_class in _model_mappings():
         module, name = _reference(family, auto_class)
         mapping.register(_load(family, "AutoConfig"), wrapt.lazy_import(module, name), exist_ok=True)
@@ -427,8 +432,17 @@ def _model_mappings() -> list[tuple[Any, str, str]]:
     ]
 
 
+@cache
 def _auto_map(family: str) -> dict[str, str]:
-    auto_map: dict[str, str] = import_module(_configuration(family)).AUTO_MAP
+    """Return the `AUTO_MAP` of a family; if it is a literal, from the source, since the import is slow."""
+    name = _configuration(family)
+    if name not in sys.modules:
+        path = Path(_package(family).__path__[0], f"{name.rpartition('.')[2]}.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body if path.is_file() else ():
+            if isinstance(node, ast.Assign) and [ast.unparse(each) for each in node.targets] == ["AUTO_MAP"]:
+                with suppress(ValueError):
+                    return dict(ast.literal_eval(node.value))
+    auto_map: dict[str, str] = import_module(name).AUTO_MAP
     return auto_map
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +14,7 @@ from seqhub._logging import quiet_transformers
 from seqhub.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import BatchEncoding, TokenizersBackend
 
 PAD_TOKEN = "[PAD]"  # more than one character, so that it is not a symbol
@@ -20,6 +22,11 @@ UNK_TOKEN = "[UNK]"
 NO_WORD = "[no word]"  # padding; with white space, so that it is not a word
 OTHER_WORD = "[other word]"
 END_TOKEN, END_OF_WORDS = "[END]", "[end of text]"
+_SETTINGS: dict[str, Any] = {
+    "padding_side": "right",
+    "model_input_names": ["input_ids", "attention_mask"],
+    "split_special_tokens": True,  # "[PAD]" in a text is five characters, not padding
+}
 _MAX_SHOWN = 60  # characters of a vocabulary in a message
 
 # Words by the boundaries of Unicode Standard Annex 29, without a dictionary: letters and digits with apostrophes or
@@ -52,6 +59,11 @@ def symbol_tokenizer(symbols: str, *, unknown: bool = False, end: bool = False) 
     >>> symbol_tokenizer("XYabcdBE", unknown=True)("BX?E")["input_ids"]
     [7, 1, 9, 8]
     """
+    return _with_transformers(*_of_symbols(symbols, unknown, end))
+
+
+def _of_symbols(symbols: str, unknown: bool, end: bool) -> tuple[Tokenizer, dict[str, str]]:
+    """Return the backend of `symbol_tokenizer`, and its special tokens."""
     from tokenizers import Regex
     from tokenizers.decoders import Fuse
     from tokenizers.pre_tokenizers import Split
@@ -60,6 +72,44 @@ def symbol_tokenizer(symbols: str, *, unknown: bool = False, end: bool = False) 
         raise InvalidInputError(f"symbols={symbols!r}: must be distinct characters, at least one")
     split = Split(Regex(r"[\s\S]"), "isolated")  # "." would not split newlines
     return _tokenizer(symbols, split, Fuse(), PAD_TOKEN, UNK_TOKEN if unknown else None, END_TOKEN if end else None)
+
+
+def tokenizer_files(
+    entries: Sequence[str], *, words: bool, unknown: bool, boundaries: Literal["spaces", "unicode"] = "spaces"
+) -> dict[str, str]:
+    """Return the files that `save_pretrained` of a tokenizer without an end writes, by name, without transformers.
+
+    Args:
+        entries: Symbols or words.
+        words: Whether they are words, as for `word_tokenizer`.
+        unknown: As in `symbol_tokenizer` and `word_tokenizer`.
+        boundaries: As in `word_tokenizer`.
+
+    >>> sorted(tokenizer_files("ab", words=False, unknown=False))
+    ['tokenizer.json', 'tokenizer_config.json']
+    """
+    from tokenizers import AddedToken
+    from tokenizers.processors import TemplateProcessing
+
+    if words:
+        tokenizer, special = _of_words(entries, unknown, False, boundaries)
+    else:
+        tokenizer, special = _of_symbols("".join(entries), unknown, False)
+    tokenizer.add_special_tokens([AddedToken(each, normalized=False, special=True) for each in special.values()])
+    tokenizer.post_processor = TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
+    config = (
+        special
+        | _SETTINGS
+        | {
+            "backend": "tokenizers",
+            "model_max_length": int(1e30),  # of transformers: no limit
+            "tokenizer_class": "TokenizersBackend",
+        }
+    )
+    return {
+        "tokenizer.json": tokenizer.to_str(pretty=True),
+        "tokenizer_config.json": json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n",
+    }
 
 
 def word_tokenizer(
@@ -87,6 +137,13 @@ def word_tokenizer(
     >>> tokenizer.decode([1, 3, 0], skip_special_tokens=True)
     'not good'
     """
+    return _with_transformers(*_of_words(words, unknown, end, boundaries))
+
+
+def _of_words(
+    words: Sequence[str], unknown: bool, end: bool, boundaries: Literal["spaces", "unicode"]
+) -> tuple[Tokenizer, dict[str, str]]:
+    """Return the backend of `word_tokenizer`, and its special tokens."""
     if isinstance(words, str) or not words or len(set(words)) < len(words):
         raise InvalidInputError(f"words={str(words)[:_MAX_SHOWN]}: must be a list of distinct words, at least one")
     for word in words:
@@ -183,10 +240,10 @@ def _tokenizer(
     unknown: str | None,
     end: str | None,
     normalizer: Any = None,
-) -> TokenizersBackend:
+) -> tuple[Tokenizer, dict[str, str]]:
+    """Return a tokenizer, and its special tokens by their names in transformers."""
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
-    from transformers import TokenizersBackend
 
     special = {"unk_token": unknown, "eos_token": end}
     given = {name: token for name, token in special.items() if token is not None}
@@ -197,14 +254,13 @@ def _tokenizer(
         tokenizer.normalizer = normalizer
     if decoder is not None:
         tokenizer.decoder = decoder
-    return TokenizersBackend(
-        tokenizer_object=tokenizer,
-        pad_token=pad,
-        padding_side="right",
-        model_input_names=["input_ids", "attention_mask"],
-        split_special_tokens=True,  # "[PAD]" in a text is five characters, not padding
-        **given,
-    )
+    return tokenizer, {"pad_token": pad, **given}
+
+
+def _with_transformers(tokenizer: Tokenizer, special: dict[str, str]) -> TokenizersBackend:
+    from transformers import TokenizersBackend
+
+    return TokenizersBackend(tokenizer_object=tokenizer, **_SETTINGS, **special)
 
 
 def _unknown(tokenizer: Any, texts: Sequence[str], first_row: int) -> str:

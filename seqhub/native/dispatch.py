@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
 from seqhub.errors import InvalidInputError
+from seqhub.native import model
 from seqhub.native.eligibility import are_plain, executes_eagerly
 from seqhub.native.loader import mask_spans_function, reason
 from seqhub.native.memory_blocks import Units, memory_blocks
@@ -286,10 +287,7 @@ def _mask_spans(mask: Tensor) -> Tensor | None:
 @torch.inference_mode(False)  # the result is cached, and tensors created in inference mode cannot be saved for backward
 def one_hot_columns(vocab_size: int, pad: int | None) -> Tensor:
     """Return the column of the one-hot vector of each id, -1 for padding: (vocab_size,) int32."""
-    ids = torch.arange(vocab_size, device="cpu")
-    if pad is None:
-        return ids.int()
-    return torch.where(ids == pad, -1, (ids - pad - 1) % vocab_size).int()
+    return torch.from_numpy(model.one_hot_columns(vocab_size, pad))
 
 
 sys.modules["seqhub.kernels.hook"] = sys.modules[__name__]  # name in modelling files saved by version 0.1

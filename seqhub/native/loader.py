@@ -14,7 +14,9 @@ from pathlib import Path
 from seqhub.errors import UnknownNameError
 
 PATH = Path(__file__).parent / "recurrence.so"
-ABI_VERSION = 3  # as in src/problem.h; a library of another version has other structs or functions
+ABI_VERSION = 4  # as in src/problem.h; a library of another version has other structs or functions
+CELLS = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
+"""Number of gates of each cell, in the order of src/problem.h."""
 INSTRUCTION_SETS = ("avx512", "avx2", "baseline")  # best first; the library has the ones that the compiler supports
 
 

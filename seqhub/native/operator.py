@@ -18,10 +18,7 @@ from torch import Tensor
 from seqhub.errors import InvalidInputError
 from seqhub.native import derivatives
 from seqhub.native.eligibility import are_plain, executes_eagerly
-from seqhub.native.loader import Library, library
-
-CELLS = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
-"""Number of gates of each cell, in the order of src/problem.h."""
+from seqhub.native.loader import CELLS, Library, library
 
 _CELL_NUMBERS = {cell: number for number, cell in enumerate(CELLS)}
 _WEIGHTS_PER_LAYER = 4  # weight_ih, weight_hh, bias_ih, bias_hh

@@ -9,29 +9,27 @@ Shapes: N sequences of T steps, F values per step, B sequences per optimizer ste
 
 import struct
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.native.dispatch import block_weights, cell_weights, one_hot_columns
-from seqhub.native.loader import library, memory_block_functions, reason
-from seqhub.native.operator import CELLS
+from seqhub.native.loader import CELLS, library, memory_block_functions, reason
+from seqhub.native.model import NativeModel, one_hot_columns
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _CELLS = tuple(CELLS)  # in the order of src/problem.h, like the targets and optimizers
 _BLOCKS = "lstm_hs97"  # with separate functions
-_TARGETS = {
-    "class": "ForSequenceClassification",
-    "number": "ForSequenceClassification",
-    "step_class": "ForTokenClassification",
-    "next_symbol": "ForCausalLM",
-}
+_TARGETS = ("class", "number", "step_class", "next_symbol")
+_HEADS = {"class": "sequence", "number": "sequence", "step_class": "token", "next_symbol": "causal"}
+_CLASSES = {"sequence": "ForSequenceClassification", "token": "ForTokenClassification", "causal": "ForCausalLM"}
 _FAMILIES: dict[str | None, str] = {"seqhub_recurrent": "Recurrent", "seqhub_hs97": "Hs97"}
 _OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 _SMOOTHING = 0.99  # default of torch.optim.RMSprop
+_ALIGNMENT = 64  # bytes of a vector
 _PADDING = 16  # the buffer of all parameters is padded to a multiple
 _EVALUATION_BATCH_SIZE = 256
 _INVALID_ID, _INVALID_SPAN, _INVALID_LABEL = 2, 3, 4  # outcomes in src/problem.h
@@ -116,7 +114,7 @@ class ErrorRate:
             raise InvalidConfigError(f"reference={self.reference}, floor={self.floor}: must be above 0 and in [0, 1]")
 
 
-def unsupported_reason(model: nn.Module, objective: Objective) -> str | None:
+def unsupported_reason(model: "nn.Module | NativeModel", objective: Objective) -> str | None:
     """Return the reason why a model cannot be trained natively; None if it can."""
     if (missing := reason()) is not None:
         return missing
@@ -124,52 +122,46 @@ def unsupported_reason(model: nn.Module, objective: Objective) -> str | None:
     family = _FAMILIES.get(getattr(config, "model_type", None))
     if family is None:
         return f"{type(model).__name__} is not a recurrent model"
-    if type(model).__name__ != f"{family}{_TARGETS[objective.target]}":
-        return f"{type(model).__name__} does not have the target {objective.target!r}"
+    name = f"{family}{_CLASSES[model.head]}" if isinstance(model, NativeModel) else type(model).__name__
+    if name != f"{family}{_CLASSES[_HEADS[objective.target]]}":
+        return f"{name} does not have the target {objective.target!r}"
+    if (unsupported := unsupported_settings(config, objective)) is not None:
+        return unsupported
+    if isinstance(model, NativeModel):
+        outputs = model.num_outputs
+    else:
+        from seqhub.native.torch_model import head_of, unsupported_module
+
+        if (unsupported := unsupported_module(model)) is not None:
+            return unsupported
+        outputs = head_of(model).out_features
+    return None if outputs == objective.outputs else f"the head has {outputs} outputs, not {objective.outputs}"
+
+
+def unsupported_settings(config: Any, objective: Objective) -> str | None:
+    """Return the reason why models with a config cannot be trained natively."""
     if config.logistic_outputs != objective.logistic:
         return f"logistic_outputs={config.logistic_outputs}; the objective has {objective.logistic}"
     if config.cell not in (*CELLS, _BLOCKS):
         return f"cell {config.cell!r} is not among {', '.join((*CELLS, _BLOCKS))}"
-    if config.cell == _BLOCKS and (unsupported := _unsupported_blocks(config)) is not None:
-        return unsupported
+    if config.cell == _BLOCKS and config.gradient != "truncated":
+        return f"gradient={config.gradient!r} of memory cell blocks is not supported natively, only 'truncated'"
+    if config.cell == _BLOCKS and (config.num_hidden_layers > 1 or config.bidirectional):
+        return "memory cell blocks are supported natively with one layer in one direction only"
     if config.inputs == "embedding":
         return "embeddings are not supported natively"
     if config.dropout and config.num_hidden_layers > 1:
         return "dropout between layers is not supported natively"
-    parameters = list(model.parameters())
-    dtypes = {parameter.dtype for parameter in parameters}
-    if dtypes not in ({torch.float32}, {torch.float64}) or any(each.device.type != "cpu" for each in parameters):
-        return "only float32 or float64 weights on a CPU are supported natively"
-    if not all(each.requires_grad for each in parameters):
-        return "some weights have requires_grad=False"
     if objective.target in ("class", "number") and config.pooling != "last":
         return f"pooling={config.pooling!r} is not supported natively, only 'last'"
-    weights = _weights(model)
-    if weights is None or sorted(map(id, weights)) != sorted(map(id, parameters)):
-        return "a module or parameter of the model was replaced, shared or hooked"
-    if _head(model).out_features != objective.outputs:
-        return f"the head has {_head(model).out_features} outputs, not {objective.outputs}"
     return None
-
-
-def _unsupported_blocks(config: Any) -> str | None:
-    if config.gradient != "truncated":
-        return f"gradient={config.gradient!r} of memory cell blocks is not supported natively, only 'truncated'"
-    if config.num_hidden_layers > 1 or config.bidirectional:
-        return "memory cell blocks are supported natively with one layer in one direction only"
-    return None
-
-
-def _head(model: Any) -> nn.Linear:
-    head: nn.Linear = model.lm_head if hasattr(model, "lm_head") else model.classifier
-    return head
 
 
 class NativeTrainer:
     """Native trainer for a copy of the weights of a model. It is not thread-safe.
 
     Args:
-        model: A `RecurrentFor...` or `Hs97For...`; its weights are copied.
+        model: A `RecurrentFor...` or `Hs97For...`, or a `NativeModel`; its weights are copied.
         objective: Target and loss.
         method: The optimizer.
         error_rate: Learning-rate schedule that depends on the error; by default none.
@@ -184,7 +176,7 @@ class NativeTrainer:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: "nn.Module | NativeModel",
         objective: Objective,
         method: OptimizerSettings,
         error_rate: ErrorRate | None = None,
@@ -196,13 +188,13 @@ class NativeTrainer:
             raise InvalidConfigError(f"{type(model).__name__} cannot be trained natively: {unsupported}")
         self.objective, self.method, self.error_rate = objective, method, error_rate
         config: Any = model.config
-        weights = _weights(model) or []  # not None, as checked above
-        self._dtype = np.dtype(np.float64 if weights[0].dtype is torch.float64 else np.float32)
+        weights = _weights(model)
+        self._dtype = weights[0].dtype
         self._features = config.input_size
         self._columns: NDArray[np.int32] | None = None
         if config.inputs == "one_hot":
             if columns is None:
-                columns = one_hot_columns(config.vocab_size, config.pad_token_id).numpy()
+                columns = one_hot_columns(config.vocab_size, config.pad_token_id)
             self._columns = np.ascontiguousarray(columns, dtype=np.int32)
         elif columns is not None:
             raise InvalidInputError("columns are only for models with ids, got a model with inputs='values'")
@@ -211,7 +203,7 @@ class NativeTrainer:
             len(_CELLS) if blocks else _CELLS.index(config.cell),
             int(self._dtype == np.float64), config.num_hidden_layers, 2 if config.bidirectional else 1,
             self._features, config.hidden_size, 0 if self._columns is None else len(self._columns),
-            tuple(_TARGETS).index(objective.target), objective.outputs, int(objective.logistic),
+            _TARGETS.index(objective.target), objective.outputs, int(objective.logistic),
             config.vocab_size if objective.target == "next_symbol" else objective.outputs,
             _OPTIMIZERS.index(method.name),
         )  # fmt: skip
@@ -220,12 +212,12 @@ class NativeTrainer:
             {"none": 0, "gates": config.num_gates}.get(config.biased_units, config.hidden_size + config.num_gates),
             config.connectivity == "full",
         )  # fmt: skip
-        self._last_sizes = (_head(model).bias is not None, *block_settings)
+        self._last_sizes = (weights[-1].ndim == 1, *block_settings)  # the last one may be the bias of the head
         self._shapes = [weight.shape for weight in weights]
-        count = sum(weight.numel() for weight in weights)
+        count = sum(weight.size for weight in weights)
         # Parameters, first moments and second moments
         self._values = np.zeros((3, -(-count // _PADDING) * _PADDING), self._dtype)
-        np.concatenate([weight.detach().numpy().ravel() for weight in weights], out=self._values[0, :count])
+        np.concatenate([weight.ravel() for weight in weights], out=self._values[0, :count])
         if not np.isfinite(self._values).all():
             raise InvalidInputError("the weights of the model have NaN or infinity; must be finite")
         self._progress = np.ones(3)  # mean error, and powers of the two betas
@@ -235,7 +227,7 @@ class NativeTrainer:
         else:
             functions = library(instruction_set)
             self._scratch_bytes, self._train = functions.train_scratch, functions.train
-        self._scratch = torch.empty(0, dtype=torch.uint8, device="cpu")
+        self._scratch = np.empty(0, np.uint8)
 
     def train(
         self,
@@ -275,10 +267,45 @@ class NativeTrainer:
         return self._run(inputs, lengths, labels, batch_size, rates)
 
     def evaluate(
-        self, inputs: NDArray[Any], lengths: NDArray[np.int64], labels: NDArray[Any] | None
+        self,
+        inputs: NDArray[Any],
+        lengths: NDArray[np.int64],
+        labels: NDArray[Any] | None,
+        logits: NDArray[Any] | None = None,
     ) -> NDArray[np.float64]:
-        """Return the same metrics as `train`, without training."""
-        return self._run(inputs, lengths, labels, _EVALUATION_BATCH_SIZE, None)
+        """Return the same metrics as `train`, without training.
+
+        Args:
+            inputs: As in `train`.
+            lengths: As in `train`.
+            labels: As in `train`.
+            logits: Array of `logits_shape` for the outputs of the head; padded steps remain unchanged.
+        """
+        if logits is not None:
+            _check_array(logits, "logits", self._dtype, self.logits_shape(*inputs.shape[:2]))
+        return self._run(inputs, lengths, labels, _EVALUATION_BATCH_SIZE, None, logits)
+
+    def logits(self, inputs: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the outputs of the head, zero at padded steps, in the form of `logits_shape`."""
+        count, steps = inputs.shape[:2]
+        shape = (count, steps) if self.objective.target == "step_class" else (count,)
+        labels = np.zeros(shape, self._dtype if self.objective.target == "number" else np.int64)
+        found = np.zeros(self.logits_shape(count, steps), self._dtype)
+        self.evaluate(inputs, lengths, labels, found)
+        return found
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the weights and outputs."""
+        return self._dtype
+
+    def logits_shape(self, count: int, steps: int) -> tuple[int, ...]:
+        """Return the shape of the outputs of the head for N sequences of T steps.
+
+        (N, outputs); with targets of steps (N, T, outputs), in the order of the columns for next symbols.
+        """
+        by_step = self.objective.target in ("step_class", "next_symbol")
+        return (count, steps, self.objective.outputs) if by_step else (count, self.objective.outputs)
 
     def state(self) -> bytes:
         """Return weights, moments and mean error as bytes, for `restore`."""
@@ -296,20 +323,25 @@ class NativeTrainer:
         self._values[:] = np.frombuffer(state[:split], self._dtype).reshape(self._values.shape)
         self._progress[:] = np.frombuffer(state[split:])
 
-    @torch.no_grad()
-    def write_to(self, model: nn.Module) -> None:
+    def write_to(self, model: "nn.Module | NativeModel") -> None:
         """Copy the current weights into a model.
 
         Raises:
             InvalidInputError: The weights of the model have other shapes.
         """
         weights = _weights(model)
-        if weights is None or [weight.shape for weight in weights] != self._shapes:
+        if [weight.shape for weight in weights] != self._shapes:
             raise InvalidInputError("the weights of the model have other shapes than those that were trained")
-        flat = torch.from_numpy(self._values[0])
+        flat = self._values[0]
         for weight in weights:
-            weight.copy_(flat[: weight.numel()].view(weight.shape))
-            flat = flat[weight.numel() :]
+            weight[...] = flat[: weight.size].reshape(weight.shape)
+            flat = flat[weight.size :]
+        if not isinstance(model, NativeModel):
+            from seqhub.native.torch_model import mark_changed
+
+            mark_changed(model)
+        elif model.module is not None:
+            self.write_to(model.module)
 
     def _run(
         self,
@@ -318,6 +350,7 @@ class NativeTrainer:
         labels: NDArray[Any] | None,
         batch_size: int,
         rates: NDArray[np.float64] | None,
+        logits: NDArray[Any] | None = None,
     ) -> NDArray[np.float64]:
         inputs = self._check_inputs(inputs)
         count, steps = inputs.shape[:2]
@@ -332,18 +365,19 @@ class NativeTrainer:
             *((0.0, 0.0) if error is None else (error.reference, error.floor)), self.objective.tolerance,
             batch_size, count, steps, inputs.itemsize,
         ]  # fmt: skip
-        form = "13q7d4q12q7q"
-        size = self._scratch_bytes(struct.pack(form, *numbers, *(0,) * 12, *self._last_sizes))
+        form = "13q7d4q12q7qq"
+        size = self._scratch_bytes(struct.pack(form, *numbers, *(0,) * 12, *self._last_sizes, 0))
         if size < 0:
             raise MemoryError(
                 f"training on {count} x {steps} steps with batch_size={batch_size} does not fit into memory"
             )
-        if size > self._scratch.numel():
-            self._scratch = torch.empty(size, dtype=torch.uint8, device="cpu")
+        if size > len(self._scratch) - _ALIGNMENT:
+            self._scratch = np.empty(size + _ALIGNMENT, np.uint8)
         arrays = (inputs, self._columns, lengths, targets, rates, *self._values, self._progress, rows)
         addresses = [0 if array is None else array.ctypes.data for array in arrays]
-        addresses += [self._scratch.data_ptr(), size]
-        outcome = self._train(struct.pack(form, *numbers, *addresses, *self._last_sizes))
+        addresses += [-(-self._scratch.ctypes.data // _ALIGNMENT) * _ALIGNMENT, size]
+        written = 0 if logits is None else logits.ctypes.data
+        outcome = self._train(struct.pack(form, *numbers, *addresses, *self._last_sizes, written))
         if outcome:
             self._raise_for(outcome, inputs, lengths, targets)
         return rows
@@ -391,19 +425,13 @@ class NativeTrainer:
         raise InvalidInputError(f"columns: must be at least -2 and below {self._features}, the columns of weight_ih")
 
 
-def _weights(model: Any) -> list[Tensor] | None:
-    """Return the weights of layers, directions and head in the order of src/problem.h; None if modules are modified."""
-    modules = [
-        module
-        for layer in model.model.layers
-        for module in (layer.recurrence, layer.recurrence_reverse)
-        if module is not None
-    ]
-    cell, head = model.config.cell, _head(model)
-    weights = block_weights(modules) if cell == _BLOCKS else cell_weights(modules, cell)
-    if weights is None or type(head) is not nn.Linear or not vars(head).keys().isdisjoint(("weight", "forward")):
-        return None
-    return [weight for weight in (*weights, head.weight, head.bias) if weight is not None]
+def _weights(model: "nn.Module | NativeModel") -> list[NDArray[Any]]:
+    """Return the weights of layers, directions and head in the order of src/problem.h."""
+    if isinstance(model, NativeModel):
+        return list(model.weights.values())
+    from seqhub.native.torch_model import weights_of
+
+    return [weight.detach().numpy() for weight in weights_of(model) or ()]
 
 
 def _check_array(array: NDArray[Any], name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:

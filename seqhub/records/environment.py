@@ -4,9 +4,11 @@ import os
 import platform
 import sys
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import TypedDict
+
+from seqhub._distributions import version_of
 
 
 class Environment(TypedDict, total=False):
@@ -43,6 +45,6 @@ def command_line() -> str:
 @cache
 def _version(package: str) -> str | None:
     try:
-        return version(package)
+        return version_of(package)
     except PackageNotFoundError:
         return None

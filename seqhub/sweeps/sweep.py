@@ -15,7 +15,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,13 +29,13 @@ from seqhub.records import RunRecord, SweepRecord
 from seqhub.sweeps.pool import StoppedError, Worker
 from seqhub.sweeps.summary import is_solved, summarize
 from seqhub.training import checkpoints
-from seqhub.training.artifacts import save_run
 from seqhub.training.config import TrainConfig
 from seqhub.training.dataloaders import content_identity, data_source
 from seqhub.training.folder_lock import folder_lock
 from seqhub.training.history import write_history
 from seqhub.training.launch import require_one_process, require_supported_settings
 from seqhub.training.main_guard import MissingGuardError, require_main_guard
+from seqhub.training.native_files import save_native_run
 from seqhub.training.native_loop import AbandonedError, NativeRun, reason_not_native, train_native
 from seqhub.training.runtime import interruptions, torch_threads
 
@@ -254,7 +254,7 @@ def run_locally(plan: SweepPlan, seeds: Sequence[int], on_finish: Callable[[int]
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(plan.threads, len(seeds)))]
     open_seeds = set(seeds)
-    with torch_threads(plan.config.threads), interruptions() as interrupted:
+    with nullcontext() if native else torch_threads(plan.config.threads), interruptions() as interrupted:
         for thread in threads:
             thread.start()
         failure: BaseException | None = None
@@ -344,7 +344,9 @@ def _train_natively(
     """Train one seed by the native loop, and write its folder atomically."""
     run = train_native(plan.run_config(seed), shared.source, stopped)
     if shared.test_rows is not None:
-        _evaluate_test(shared.test_rows, run.model, run.record)
+        began = time.perf_counter()
+        run.record.evaluation["test"] = shared.test_rows.measure_natively(run.scorer)
+        run.record.timings["evaluate"] = round(time.perf_counter() - began, 3)
     try:
         _save(plan, shared, seed, run)
     except SaveError as error:
@@ -371,7 +373,7 @@ def _save(plan: SweepPlan, shared: _SharedData, seed: int, run: NativeRun) -> No
     temporary.mkdir()
     write_history(temporary, run.history)
     if plan.keep_models:
-        save_run(temporary, run.model, shared.source, run.record)
+        save_native_run(temporary, run, shared.source)
     else:
         (temporary / RunRecord.FILE_NAME).write_text(run.record.text(), encoding="utf-8", newline="\n")
     shutil.rmtree(plan.folder(seed), ignore_errors=True)

@@ -10,7 +10,6 @@ import sys
 import warnings
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from pkgutil import iter_modules
@@ -18,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from seqhub import tasks
+from seqhub._distributions import entry_points_of
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.tasks.base import Task
 from seqhub.tasks.ref import DISTRIBUTION, FILE, TaskRef
@@ -94,7 +94,7 @@ def config_of(name: str, config_name: str) -> TaskConfig:
 def _installed() -> dict[str, str]:
     """Return the modules of the tasks of installed packages, by name."""
     found = {}
-    for point in entry_points(group=GROUP):
+    for point in entry_points_of(GROUP):
         if point.name in builtin_tasks():
             warnings.warn(
                 f"task {point.name!r} of {point.value} is ignored: seqhub includes a task of that name", stacklevel=2

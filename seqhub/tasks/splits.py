@@ -206,8 +206,15 @@ def _domain_of_split(task: Task[Any], config: TaskConfig, name: str) -> tuple[Ba
     finite_domain = task.finite_domain(config)
     if finite_domain is None:
         return None
-    members = np.flatnonzero(split_indices(finite_domain) == list(SPLITS).index(name))
+    members = np.flatnonzero(_split_indices(task, config) == list(SPLITS).index(name))
     return finite_domain.batch[members], np.cumsum(finite_domain.weights[members])
+
+
+@lru_cache(maxsize=8)
+def _split_indices(task: Task[Any], config: TaskConfig) -> NDArray[np.int64]:
+    finite_domain = task.finite_domain(config)
+    assert finite_domain is not None, "checked by the caller"
+    return split_indices(finite_domain)
 
 
 def split_indices(finite_domain: FiniteDomain) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Literal, get_args, get_type_hints
 
-from seqhub.data.image_columns import is_image_folder
+from seqhub.data.file_names import is_image_folder
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.models.registry import family_of, list_heads, list_inputs, list_presets
 from seqhub.tasks.ref import FILE

@@ -8,35 +8,46 @@ or a full disk does not damage the previous checkpoint.
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from seqhub.data.source import DataSource
 from seqhub.errors import CorruptFileError, InvalidConfigError
 from seqhub.io import write_atomically
 from seqhub.records import CHECKPOINT
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
 FILE_NAME = CHECKPOINT
 
 
-def save(folder: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Path:
+def save(folder: Path, tensors: "Mapping[str, Tensor | NDArray[Any]]", metadata: dict[str, Any]) -> Path:
     """Replace the checkpoint of `folder`.
 
     Raises:
         SaveError: The disk is full or cannot be written; the previous checkpoint is unchanged.
     """
-    from safetensors.torch import save as to_bytes
+    facts = {"facts": json.dumps(metadata)}
+    if all(isinstance(each, np.ndarray) for each in tensors.values()):
+        from safetensors.numpy import save as arrays_to_bytes
 
-    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        content = arrays_to_bytes(dict(tensors), metadata=facts)  # type: ignore[arg-type]
+    else:
+        from safetensors.torch import save as to_bytes
+
+        on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}  # type: ignore[union-attr]
+        content = to_bytes(on_cpu, metadata=facts)
     path = folder / FILE_NAME
-    write_atomically(path, to_bytes(on_cpu, metadata={"facts": json.dumps(metadata)}))
+    write_atomically(path, content)
     return path
 
 
-def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Return tensors and metadata of the checkpoint of `folder`; None if there is no checkpoint.
+def load(folder: Path, framework: Literal["pt", "numpy"] = "pt") -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return tensors, or arrays, and metadata of the checkpoint of `folder`; None if there is no checkpoint.
 
     Raises:
         CorruptFileError: The file is truncated or is not a checkpoint of a run.
@@ -47,9 +58,28 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     if not path.exists():
         return None
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework=framework) as file:
             metadata = json.loads((file.metadata() or {})["facts"])
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118  not a mapping
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise CorruptFileError(f"{path} is truncated or not a checkpoint of a run ({error})") from None
+
+
+def load_metadata(folder: Path) -> dict[str, Any] | None:
+    """Return the metadata of the checkpoint of `folder`; None if there is no checkpoint.
+
+    Raises:
+        CorruptFileError: The file is truncated or is not a checkpoint of a run.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / FILE_NAME
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            found: dict[str, Any] = json.loads((file.metadata() or {})["facts"])
+            return found
     except (SafetensorError, KeyError, ValueError) as error:
         raise CorruptFileError(f"{path} is truncated or not a checkpoint of a run ({error})") from None
 
@@ -93,8 +123,10 @@ def require_same_data(path: Path, saved: Mapping[str, Any], source: DataSource) 
         )
 
 
-def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+def flatten_optimizer(optimizer: "torch.optim.Optimizer") -> "tuple[dict[str, Tensor], list[dict[str, Any]]]":
     """Return the state of an optimizer as named tensors, and its parameter groups as plain values."""
+    import torch
+
     state = optimizer.state_dict()
     tensors = {}
     for number, slots in state["state"].items():
@@ -104,7 +136,7 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tenso
 
 
 def restore_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], groups: list[dict[str, Any]]
+    optimizer: "torch.optim.Optimizer", tensors: "dict[str, Tensor]", groups: list[dict[str, Any]]
 ) -> None:
     """Load the state of an optimizer from the results of `flatten_optimizer`."""
     state: dict[int, dict[str, Tensor]] = {}

@@ -206,13 +206,16 @@ class TrainConfig:
 
     def as_json(self) -> dict[str, Any]:
         """Return all settings except folders and consent of this machine as JSON values, by their names in records."""
-        from seqhub.models.registry import build_config  # it imports transformers
+        from seqhub.models.plain_config import plain_config
+        from seqhub.models.registry import build_config
 
         names = [each.name for each in fields(self) if each.name not in ("output_dir", "trust_remote_code")]
         values = {name: getattr(self, name) for name in names}
         values |= {"task": str(self.task), "trackers": list(self.trackers), "record": list(self.record)}
         values |= {name: dict(getattr(self, name)) for name in ("model_options", "data_options")}
-        defaults = build_config(self.model, trust_remote_code=self.trust_remote_code)
+        defaults: Any = plain_config(self.model, {})
+        if defaults is None:
+            defaults = build_config(self.model, trust_remote_code=self.trust_remote_code)  # imports transformers
         for name in ("hidden_size", "num_hidden_layers", "initialization"):  # None means the default of the model
             if values[name] is None:
                 values[name] = getattr(defaults, name, None)

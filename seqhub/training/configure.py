@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from seqhub.data.file_names import is_image_folder, looks_like_a_file
 from seqhub.errors import InvalidConfigError, UnknownNameError
 from seqhub.models.ids import ModelId
 from seqhub.tasks.ref import FILE, TaskRef, file_stem
@@ -98,9 +99,6 @@ def default_folder(task: TaskRef, model: str, seed: int, file: Path | None = Non
 
 def _file(task: str | TaskRef | None, data: object) -> Path | None:
     """Return the file of rows that is given as the task, or as the data without a task."""
-    from seqhub.data.image_columns import is_image_folder
-    from seqhub.data.table_reader import looks_like_a_file
-
     if task is None:
         return None if data is None else Path(str(data))
     if isinstance(task, TaskRef) or ".py" in task:

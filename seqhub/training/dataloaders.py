@@ -1,15 +1,15 @@
 """Data loaders for training and validation."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
-from seqhub._logging import quiet_datasets
 from seqhub.data.collate import CollatedArrays
 from seqhub.data.loader import BatchLoader, DatasetLoader, StreamLoader, loader_of
 from seqhub.data.source import DataSource
 from seqhub.training.config import STREAM, TrainConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _VALIDATION_BATCH = 1024  # sequences
 
@@ -23,7 +23,6 @@ def training_loader(config: TrainConfig, source: DataSource, rank: int = 0, worl
     """Return the data loader of the rows of each optimizer step; each process gets its slice."""
     if config.data == STREAM:
         return StreamLoader(config.task, "train", config.seed, config.step_size, rank, world_size)
-    _load(source)
     rows = source.split().ragged or source.training_rows
     return DatasetLoader(
         rows, source.schema, config.step_size, shuffle=True, seed=config.seed,
@@ -31,16 +30,8 @@ def training_loader(config: TrainConfig, source: DataSource, rank: int = 0, worl
     )  # fmt: skip
 
 
-def _load(source: DataSource) -> None:
-    """Read all training rows of a source, without the progress bars of `datasets`."""
-    if source.kind == "splits":
-        with quiet_datasets():
-            _ = source.training_rows
-
-
 def content_identity(source: DataSource) -> str:
     """Return the content identity of a source, see `DataSource.identity`."""
-    _load(source)
     return source.identity
 
 
@@ -75,7 +66,7 @@ class ValidationRows:
         self.rows = config.evaluate_size if size is None else min(config.evaluate_size, size)
         self._loader = validation_loader(config, source, rank, world_size)
 
-    def batches(self) -> Iterator[tuple[dict[str, Tensor], int]]:
+    def batches(self) -> "Iterator[tuple[dict[str, Tensor], int]]":
         """Yield the batches of one validation: the rows of this process, and the number of rows of all processes."""
         self._restart()
         remaining, before = self.rows, self._loader.rows_seen

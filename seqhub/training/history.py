@@ -29,8 +29,13 @@ class History:
     def append(self, row: dict[str, Any]) -> None:
         """Append one line to the file."""
         if self._path is not None:
-            with self._path.open("a", encoding="utf-8", newline="\n") as file:
-                file.write(json.dumps(row) + "\n")
+            append_history(self._path.parent, row)
+
+
+def append_history(folder: Path, row: dict[str, Any]) -> None:
+    """Append one line to the history of a run."""
+    with (folder / FILE_NAME).open("a", encoding="utf-8", newline="\n") as file:
+        file.write(json.dumps(row) + "\n")
 
 
 def write_history(folder: Path, rows: list[dict[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, cast
 
-from seqhub.errors import InvalidConfigError
+from seqhub.errors import InvalidConfigError, SeqhubError
 
 _TORCH_NUMBERS, _TORCH_NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT"), ("MASTER_ADDR",)
 _MPI = (  # number of processes and rank, in the order in which Accelerate looks for them
@@ -33,6 +33,10 @@ _ALTERNATIVES = {
     "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "; use a larger --batch-size instead",
     "ACCELERATE_GRADIENT_CLIPPING": "; use --max-grad-norm instead",
 }
+
+
+class PeerFailedError(SeqhubError):
+    """Failure of another process of the run; without a message if that process reports the error."""
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,18 @@
 """Model set-up: the head for the target of a task, and the fields of the config class that its rows determine."""
 
+import sys
 from dataclasses import replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
 from seqhub.errors import InvalidConfigError
 from seqhub.models.ids import ModelId
+from seqhub.models.plain_config import PlainConfig, plain_config, plain_fields
 from seqhub.models.registry import WRAPPED, build_config, build_model, config_fields, family_of
 from seqhub.models.reports import Conformance
 from seqhub.models.sizing import match_size
+from seqhub.native.initial_weights import initial_weights
+from seqhub.native.model import HEADS, NativeModel
 from seqhub.tasks.schema import TaskSchema
 from seqhub.training.config import TrainConfig
 from seqhub.training.dataloaders import data_source
@@ -30,6 +32,8 @@ def create_model(config: TrainConfig, schema: TaskSchema) -> "PreTrainedModel":
         UnknownNameError: Unknown setting of the model.
         InvalidConfigError: The model does not fit the task or truncated BPTT, or a value is not allowed.
     """
+    import torch
+
     torch.manual_seed(config.seed)
     model = build_model(model_config(config, schema), schema.head)
     stateful = "past_key_values" in signature(model.forward).parameters
@@ -110,7 +114,47 @@ def model_config(config: TrainConfig, schema: TaskSchema) -> "PreTrainedConfig":
         UnknownNameError: Unknown setting of the model.
         InvalidConfigError: The model does not fit the task, or a value is not allowed.
     """
-    fields = config_fields(config.model)
+    settings = config_settings(config, schema, config_fields(config.model))
+    return build_config(config.model, trust_remote_code=config.trust_remote_code, **settings)
+
+
+def plain_model(config: TrainConfig, schema: TaskSchema) -> NativeModel | None:
+    """Return the newly initialised model of a run without torch, with the weights of `create_model`.
+
+    None if torch is needed: for models of other families, some settings, or another default type of torch.
+
+    Raises:
+        UnknownNameError: Unknown model.
+        InvalidConfigError: The model does not fit the task.
+    """
+    plain = plain_model_config(config, schema)
+    weights = None if plain is None else initial_weights(plain, schema.head, config.seed, config.weights_seed)
+    return None if weights is None else NativeModel(plain, schema.head, weights)
+
+
+def plain_model_config(config: TrainConfig, schema: TaskSchema) -> PlainConfig | None:
+    """Return the config of `plain_model`."""
+    if "torch" in sys.modules and str(sys.modules["torch"].get_default_dtype()) != "torch.float32":
+        return None
+    if schema.head not in HEADS or config.chunk_steps or (fields := plain_fields(config.model)) is None:
+        return None
+    plain = plain_config(config.model, config_settings(config, schema, fields))
+    if plain is None or (schema.head == "causal" and (plain.bidirectional or plain.inputs == "values")):  # type: ignore[attr-defined]
+        return None
+    return plain
+
+
+def config_settings(config: TrainConfig, schema: TaskSchema, fields: frozenset[str]) -> dict[str, Any]:
+    """Return the settings of the model config of a run.
+
+    Args:
+        config: Settings of the run.
+        schema: Schema of the rows.
+        fields: Fields that the config class defines itself.
+
+    Raises:
+        InvalidConfigError: The model does not fit the task.
+    """
     determined, settings = _schema_settings(config, schema, fields), config.model_settings()
     if both := ", ".join(sorted(determined.keys() & settings.keys())):
         raise InvalidConfigError(f"{both} in model_options: is determined by the rows of {config.task}; remove it")
@@ -118,7 +162,7 @@ def model_config(config: TrainConfig, schema: TaskSchema) -> "PreTrainedConfig":
     whole_rows = "num_steps" in fields and ("pooling" not in fields or settings.get("pooling") == "flatten")
     if whole_rows and shortest == longest:
         settings = {"num_steps": longest, **settings}
-    return build_config(config.model, trust_remote_code=config.trust_remote_code, **determined, **settings)
+    return determined | settings
 
 
 def _schema_settings(config: TrainConfig, schema: TaskSchema, fields: frozenset[str]) -> dict[str, Any]:

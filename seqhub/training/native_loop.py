@@ -1,41 +1,48 @@
 """Native training loop on the CPU, with many optimizer steps in one native call (see `seqhub.native.trainer`).
 
-A run is equivalent to a run by `train` with the same settings: the same initial weights, batches, validations, criteria
+A run is equivalent to a run in torch with the same settings: the same initial weights, batches, validations, criteria
 and record, with losses that differ by rounding. It does not write files or change the state of the process, and native
-calls release the global interpreter lock, so that threads with one run each use all cores.
+calls release the global interpreter lock, so that threads with one run each use all cores. Most runs need neither torch
+nor transformers, whose imports would take much longer than a short run.
 """
 
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from seqhub.data.collate import CollatedArrays, collate_batch
 from seqhub.data.source import DataSource
-from seqhub.evaluation.inference import ModelScorer
+from seqhub.errors import InvalidConfigError
+from seqhub.evaluation.native_inference import NativeScorer
 from seqhub.metrics.classification import reaches
-from seqhub.native.trainer import ErrorRate, NativeTrainer, Objective, OptimizerSettings, unsupported_reason
+from seqhub.models.plain_config import PlainConfig
+from seqhub.native.loader import reason
+from seqhub.native.model import HEADS, NativeModel
+from seqhub.native.trainer import (
+    ErrorRate,
+    NativeTrainer,
+    Objective,
+    OptimizerSettings,
+    unsupported_reason,
+    unsupported_settings,
+)
 from seqhub.records import RunRecord
-from seqhub.tasks.schema import Batch, TaskSchema
+from seqhub.tasks.schema import TaskSchema
 from seqhub.training.artifacts import build_record
-from seqhub.training.base_model import base_model
 from seqhub.training.config import TrainConfig
 from seqhub.training.dataloaders import ValidationRows, data_source, length_of, training_loader
-from seqhub.training.model_setup import create_model
+from seqhub.training.model_setup import create_model, plain_model, plain_model_config
 from seqhub.training.state import TrainerState, learning_rate
 from seqhub.training.stopping import Criteria
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel
+    from seqhub.records.run import BaseModelRecord
 
 _CALL_SIZE = 4096  # sequences of a native call at most, for little memory and a short delay before a stop
-_GENERATOR_LOCK = threading.Lock()  # initial weights use the global generator of torch
+_GENERATOR_LOCK = threading.Lock()  # torch draws initial weights from its global generator
 
 
 class AbandonedError(Exception):
@@ -46,15 +53,84 @@ class AbandonedError(Exception):
 class NativeRun:
     """Finished run, not yet saved."""
 
-    model: "PreTrainedModel"
+    model: NativeModel
+    scorer: NativeScorer
     record: RunRecord
-    history: list[dict[str, Any]]  # one row for each validation
+    loop: "LoopState"
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """Rows of the history, one for each validation."""
+        return self.loop.history
 
 
-def initial_model(config: TrainConfig, schema: TaskSchema) -> "PreTrainedModel":
+@dataclass
+class LoopState:
+    """State of a run between two native calls, for checkpoints.
+
+    Args:
+        trainer: Weights and optimizer.
+        state: Counters.
+        positions: Objects with `state_dict` and `load_state_dict`, by name: data loaders and criteria.
+        criteria: The stopping criteria, also among the positions.
+        history: Rows of the validations so far; of a resumed run, since then.
+        ended: Whether the run has ended, and is only to be saved.
+        best: State of the trainer at the lowest validation loss, for patience; empty for none.
+        last: State of the trainer after the last step, if `best` replaced it in the trainer at the end.
+    """
+
+    trainer: NativeTrainer
+    state: TrainerState
+    positions: dict[str, Any]
+    criteria: Criteria
+    history: list[dict[str, Any]] = field(default_factory=list)
+    ended: bool = False
+    best: bytes = b""
+    last: bytes = b""
+
+
+def _ignore(*_: Any) -> None:
+    pass
+
+
+def torch_model(config: TrainConfig, schema: TaskSchema) -> Any:
     """Return the model of `create_model`. Thread-safe; the state of torch's global generator is restored."""
+    import torch
+
     with _GENERATOR_LOCK, torch.random.fork_rng(devices=[]):
         return create_model(config, schema)
+
+
+def initial_model(
+    config: TrainConfig, schema: TaskSchema, *, with_torch: bool = False
+) -> "tuple[NativeModel, BaseModelRecord | None]":
+    """Return the model of a run before its first step, and the base model of a run with fine-tuning.
+
+    New weights are the same with and without torch.
+
+    Args:
+        config: Settings of the run.
+        schema: Schema of the rows.
+        with_torch: Create the model by torch and transformers in any case.
+
+    Raises:
+        UnknownNameError: Unknown setting of the model.
+        InvalidConfigError: The model does not fit the task, or cannot be trained natively.
+    """
+    plain = None if with_torch or config.base_model is not None else plain_model(config, schema)
+    if plain is not None:
+        return plain, None
+    model, record = torch_model(config, schema), None
+    if config.base_model is not None:
+        from seqhub.training.base_model import base_model  # needs torch
+
+        base = base_model(config)
+        record = None if base is None else base.start(model, config, schema)
+    if (unsupported := _unsupported(model, schema)) is not None:
+        raise InvalidConfigError(f"{type(model).__name__} cannot be trained natively: {unsupported}")
+    from seqhub.native.torch_model import native_model
+
+    return native_model(model, schema.head), record
 
 
 def reason_not_native(config: TrainConfig, source: DataSource | None = None) -> str | None:
@@ -86,12 +162,25 @@ def reason_not_native(config: TrainConfig, source: DataSource | None = None) -> 
         return f"targets of {config.task}, which are sequences"
     if schema.target in ("multi_label", "numbers"):
         return f"targets of {config.task}, which are {'labels' if schema.labels else 'numbers'} of any number"
-    model = initial_model(config, schema)
-    return unsupported_reason(model, _objective(model, schema))
+    if schema.has_tokenizer:
+        return f"texts of {config.task}, which are divided by a tokenizer of transformers"
+    if (missing := reason()) is not None:
+        return missing
+    plain = plain_model_config(config, schema)
+    if plain is not None:
+        return unsupported_settings(plain, _objective(plain, _num_outputs(plain, schema), schema))
+    return _unsupported(torch_model(config, schema), schema)
 
 
 def train_native(
-    config: TrainConfig, source: DataSource | None = None, stopped: Callable[[], bool] = lambda: False
+    config: TrainConfig,
+    source: DataSource | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+    *,
+    with_torch: bool = False,
+    restore: Callable[[LoopState], None] = _ignore,
+    on_validation: Callable[[LoopState, bool], None] = _ignore,
+    on_stop: Callable[[LoopState], None] = _ignore,
 ) -> NativeRun:
     """Train a model by the native loop.
 
@@ -99,6 +188,10 @@ def train_native(
         config: Settings of the run; the folder is ignored.
         source: Source of the rows, if already created.
         stopped: Called before every native call; True stops the run.
+        with_torch: Create the model by torch and transformers in any case.
+        restore: Called before the first step, to continue from a checkpoint.
+        on_validation: Called after each validation, and with True if a checkpoint is due.
+        on_stop: Called before a stop.
 
     Raises:
         InvalidConfigError: The native loop does not support the settings, see `reason_not_native`; or training
@@ -109,22 +202,24 @@ def train_native(
     schema = source.schema
     loader, validation = training_loader(config, source), ValidationRows(config, source)
     total, epoch = length_of(config, loader)
-    model = initial_model(config, schema)
-    base = base_model(config)
-    base_record = None if base is None else base.start(model, config, schema)
+    model, base = initial_model(config, schema, with_torch=with_torch)
     trainer = _native_trainer(config, model, schema)
-    scorer = _NativeScorer(trainer, model, schema)
+    scorer = NativeScorer(trainer, model.config.pad_token_id, schema)
     criteria = Criteria(config.task, config.accuracy, config.seed, config.stopping_rule)
-    state, history = TrainerState(), []
-    best: dict[str, Tensor] = {}  # weights with the lowest validation loss, for patience
+    state = TrainerState()
+    loop = LoopState(trainer, state, {"feed": loader, "fresh": validation, "criteria": criteria}, criteria)
+    restore(loop)
 
-    started = time.perf_counter()
-    solved = False
+    started = time.perf_counter() - state.seconds
+    solved = loop.ended and (criteria.met(config.stop_at) or _is_out_of_patience(config, state))
     while state.sequences < total and not solved:
         until = min(total, (state.sequences // config.evaluate_every + 1) * config.evaluate_every)
         rate = config.learning_rate
+        before = state.sequences
         while state.sequences < until:
             if stopped():
+                state.seconds = time.perf_counter() - started
+                on_stop(loop)
                 raise AbandonedError
             batches = max(1, min(until - state.sequences, _CALL_SIZE) // config.step_size)
             rows = loader.next_arrays(batches)
@@ -138,41 +233,61 @@ def train_native(
                     factor = state.error_factor(largest, config)
                 rate *= factor
             state.sequences += len(rows)
+            before = state.sequences - ((len(rows) - 1) % size + 1)  # before the last batch
             state.steps += len(rates)
             criteria.update(errors[:, 0], errors[:, 1])
             state.add(errors)
 
         began = time.perf_counter()
-        correct, seen, validation_loss = _validate(trainer, validation, config)
+        correct, seen, loss = _validate(scorer, validation, config)
         criteria.check(state.sequences, correct, seen, scorer)
-        if validation_loss is not None and state.is_best(validation_loss, config) and config.patience:
-            trainer.write_to(model)
-            best = {name: each.detach().clone() for name, each in model.state_dict().items()}
+        if loss is not None and state.is_best(loss, config) and config.patience:
+            loop.best = trainer.state()
         state.check_seconds += time.perf_counter() - began
         state.seconds = time.perf_counter() - started
-        history.append(state.history_row(config, correct, seen, rate, validation_loss))
-        solved = criteria.met(config.stop_at) or 0 < config.patience <= state.waited
+        loop.history.append(state.history_row(config, correct, seen, rate, loss))
+        solved = criteria.met(config.stop_at) or _is_out_of_patience(config, state)
+        is_due = before // config.checkpoint_every != state.sequences // config.checkpoint_every and not solved
+        on_validation(loop, is_due)
 
     state.seconds = time.perf_counter() - started
+    if loop.best:
+        loop.last = trainer.state()
+        trainer.restore(loop.best)
     trainer.write_to(model)
-    if best:
-        model.load_state_dict(best)
     tokens = loader.count_tokens(state.sequences)
-    record = build_record(config, source, model, state, criteria.met_at(), tokens, native=True, base_model=base_record)
-    return NativeRun(model, record, history)
+    record = build_record(config, source, model, state, criteria.met_at(), tokens, base_model=base)
+    loop.ended = True
+    return NativeRun(model, scorer, record, loop)
 
 
-def _objective(model: Any, schema: TaskSchema) -> Objective:
-    head = model.lm_head if schema.target == "next_symbol" else model.classifier
+def _is_out_of_patience(config: TrainConfig, state: TrainerState) -> bool:
+    return 0 < config.patience <= state.waited
+
+
+def _unsupported(model: Any, schema: TaskSchema) -> str | None:
+    """Return the result of `unsupported_reason` for a model of torch."""
+    head: Any = getattr(model, HEADS.get(schema.head, ""), None)
+    outputs = getattr(head, "out_features", 1)  # 1 for a model without a head, which is unsupported
+    return unsupported_reason(model, _objective(model.config, outputs, schema))
+
+
+def _num_outputs(config: PlainConfig, schema: TaskSchema) -> int:
+    settings: Any = config
+    outputs: int = settings.num_symbols if schema.head == "causal" else settings.num_labels
+    return outputs
+
+
+def _objective(config: Any, outputs: int, schema: TaskSchema) -> Objective:
     return Objective(
         target=schema.target,  # type: ignore[arg-type]  # never `inputs`, see `reason_not_native`
-        outputs=head.out_features,
-        logistic=bool(getattr(model.config, "logistic_outputs", False)),
+        outputs=outputs,
+        logistic=bool(getattr(config, "logistic_outputs", False)),
         tolerance=schema.tolerance,
     )
 
 
-def _native_trainer(config: TrainConfig, model: "PreTrainedModel", schema: TaskSchema) -> NativeTrainer:
+def _native_trainer(config: TrainConfig, model: NativeModel, schema: TaskSchema) -> NativeTrainer:
     optimizer = OptimizerSettings(
         name=config.optimizer,
         betas=(config.beta1, config.beta2),
@@ -181,39 +296,17 @@ def _native_trainer(config: TrainConfig, model: "PreTrainedModel", schema: TaskS
         max_grad_norm=config.max_grad_norm or 0.0,
     )
     error_rate = ErrorRate(config.error_reference, config.error_floor) if config.schedule == "error" else None
-    return NativeTrainer(model, _objective(model, schema), optimizer, error_rate)
+    return NativeTrainer(model, _objective(model.config, model.num_outputs, schema), optimizer, error_rate)
 
 
-def _validate(
-    trainer: NativeTrainer, validation: ValidationRows, config: TrainConfig
-) -> tuple[float, int, float | None]:
-    """Return the numbers of correct and of evaluated rows of one validation, and the loss, like `train.validate`."""
+def _validate(scorer: NativeScorer, validation: ValidationRows, config: TrainConfig) -> tuple[float, int, float | None]:
+    """Return the result of `torch_loop.validate`: numbers of correct and of evaluated rows, and the loss."""
     correct, loss, seen = 0.0, 0.0, 0
     with_loss = config.computes_validation_loss
     for rows in validation.arrays():
-        metrics = _metrics(trainer, rows)
+        metrics = scorer.metrics(rows)
         correct, loss = correct + float(metrics[:, 3].sum()), loss + float(metrics[:, 2].sum(dtype=np.float64))
         seen += len(rows)
         if not with_loss and not reaches(config.accuracy, validation.rows - (seen - correct), validation.rows):
             break
     return correct, seen, loss / seen if with_loss else None
-
-
-def _metrics(trainer: NativeTrainer, rows: CollatedArrays) -> NDArray[np.float64]:
-    return trainer.evaluate(rows.inputs, rows.lengths, rows.labels)
-
-
-class _NativeScorer:
-    """Errors and scores of the model in training, for stopping criteria; see `metrics.grammar.Scorer`."""
-
-    def __init__(self, trainer: NativeTrainer, model: "PreTrainedModel", schema: TaskSchema) -> None:
-        self._trainer = trainer
-        self._model = model
-        self._schema = schema
-
-    def errors(self, rows: Batch) -> NDArray[np.floating]:
-        return _metrics(self._trainer, collate_batch(rows, self._schema))
-
-    def scores(self, rows: Batch) -> NDArray[np.floating]:
-        self._trainer.write_to(self._model)
-        return ModelScorer(self._model, self._schema).scores(rows)

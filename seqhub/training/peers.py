@@ -15,17 +15,13 @@ from typing import Any
 
 import torch
 
-from seqhub.errors import SeqhubError
+from seqhub.training.launch import PeerFailedError
 
 _FAILED, _SEEN = "seqhub/failed", "seqhub/seen"
 _SECONDS = 0.2  # interval at which the store is polled
 _MAX_SECONDS = 5.0  # longest wait of the first process for the others, and of these for their own main threads
 _EXIT_CODE = 1  # exit code after the failure of another process
 _CONNECTION = ("gloo", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
-
-
-class PeerFailedError(SeqhubError):
-    """Failure of another process of the run; without a message if that process reports the error."""
 
 
 @contextmanager

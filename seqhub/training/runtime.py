@@ -2,13 +2,30 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
-from accelerate.state import AcceleratorState, is_initialized
+from seqhub._distributions import entry_points_of, version_of
+
+_DEVICES = ("nvidiactl", "kfd", "dxg", "dri")  # in /dev, of the accelerators of NVIDIA, AMD, WSL and Intel
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Run interrupted by Ctrl-C or SIGTERM; a checkpoint is saved, and the message says how to continue."""
+
+
+def has_accelerator() -> bool:
+    """Return whether torch finds an accelerator. torch is imported only if the machine may have one."""
+    if "torch" not in sys.modules and sys.platform == "linux" and not entry_points_of("torch.backends"):
+        if version_of("torch").endswith("+cpu") or not any(Path("/dev", name).exists() for name in _DEVICES):
+            return False
+    import torch
+
+    return bool(torch.accelerator.is_available())
 
 
 @contextmanager
@@ -18,6 +35,8 @@ def own_accelerate_state() -> Iterator[None]:
     Accelerate keeps device and precision of the first `Accelerator` and rejects others, but consecutive runs in one
     process may differ in both.
     """
+    from accelerate.state import AcceleratorState, is_initialized
+
     was_initialized = is_initialized()
     try:
         yield
@@ -43,6 +62,8 @@ def environment_variable(name: str, value: str) -> Iterator[None]:
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
     """Set the number of CPU threads of torch, and restore the previous number afterwards."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

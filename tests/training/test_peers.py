@@ -14,7 +14,7 @@ from tests.training.test_resume import arguments
 FAILING = """
 import os, signal, sys
 from seqhub.errors import InvalidConfigError
-from seqhub.training import train as module
+from seqhub.training import torch_loop as module
 
 failure, sys.argv = sys.argv[1], ["seqhub", *sys.argv[2:]]
 validate, calls = module.validate, []

@@ -21,7 +21,8 @@ from seqhub.training.history import read_history
 from seqhub.training.native_loop import train_native
 from seqhub.training.runtime import own_accelerate_state
 from seqhub.training.stopping import Accuracy
-from seqhub.training.train import train, validate
+from seqhub.training.torch_loop import validate
+from seqhub.training.train import train
 from tests.helpers.example_configs import model_for
 from tests.helpers.training_processes import run_processes
 from tests.training.test_resume import StopError, stop_after

@@ -22,11 +22,11 @@ from seqhub.records.bench import CellRecord
 from seqhub.sweeps.pool import StoppedError
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.splits import Split
-from seqhub.training.artifacts import save_run
 from seqhub.training.config import STREAM, TrainConfig
 from seqhub.training.dataloaders import content_identity, data_source
 from seqhub.training.folder_lock import folder_lock
 from seqhub.training.history import write_history
+from seqhub.training.native_files import save_native_run
 from seqhub.training.native_loop import AbandonedError, reason_not_native, train_native
 from seqhub.training.runtime import interruptions
 from seqhub.training.state import DivergedError
@@ -185,7 +185,7 @@ def _train(config: TrainConfig, folder: Path, stopped: Callable[[], bool], ident
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         write_history(folder, run.history)
-        save_run(folder, run.model, source, run.record)
+        save_native_run(folder, run, source)
         return run.record
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)

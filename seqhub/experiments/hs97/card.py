@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from statistics import mean, median
 from typing import Any
 
-from seqhub.cards.rendering import fill
 from seqhub.records import PaperRecord
 
 _RULES = {
@@ -31,6 +30,8 @@ def render(record: PaperRecord) -> str:
             for run in row["of"].values()
         }
     )
+    from seqhub.cards.rendering import fill  # imported here because `seqhub paper` needs only the functions below
+
     return fill(
         "paper",
         rows=rows,

@@ -201,7 +201,10 @@ class RecurrentPreTrainedModel(BasePreTrainedModel):
                 if name.startswith("bias_ih") and scheme == "forget_bias":
                     keep += self.config.forget_bias
                 elif name.startswith("bias_ih"):
-                    keep.uniform_(1, self.config.chrono_max_steps - 1).log_()  # type: ignore[operator]
+                    keep.uniform_(1, self.config.chrono_max_steps - 1)  # type: ignore[operator]
+                    # In double precision, since logarithms in single precision depend on the processor
+                    double = keep.dtype if keep.device.type == "mps" else torch.float64
+                    keep = keep.to(double).log().to(keep.dtype)
                 init.copy_(parameter[size : 2 * size], keep)
                 if scheme == "chrono" and isinstance(module, nn.LSTM):
                     init.copy_(parameter[:size], -keep)

@@ -5,12 +5,12 @@
 #include <stdint.h>
 
 #define EXPORTED __attribute__((visibility("default")))
-#define ABI_VERSION 3  // of the structs and functions; increase it here and in loader.py with every change of them
+#define ABI_VERSION 4  // of the structs and functions; increase it here and in loader.py with every change of them
 
 constexpr int64_t MAX_SIZE = int64_t(1) << 31;  // every dimension must be below
 
 // To add a cell, append it here, and add a struct in cells.h, a case in dispatch_cell (recurrence.cpp) and a name in CELLS
-// (operator.py). Memory cell blocks have separate functions.
+// (loader.py). Memory cell blocks have separate functions.
 enum Cell { RNN_TANH, RNN_RELU, GRU, LSTM };
 enum Outcome { DONE, INVALID_PROBLEM, INVALID_ID, INVALID_SPAN, INVALID_LABEL };  // in the low byte; the other bytes are a row
 enum Target { CLASS, NUMBER, STEP_CLASS, NEXT_SYMBOL };
@@ -64,4 +64,6 @@ struct TrainProblem {
   int64_t head_has_bias;     // whether the head has a bias
   int64_t block_size, output_gates, logistic_input, identity_output, biased;  // as in BlocksProblem
   int64_t recurrent;       // whether units read the units of the previous step; if not, the head also reads the input
+  void* logits;            // outputs of the head: (sequences, outputs), or (sequences, steps, outputs) for targets of steps,
+                           // unchanged at padded steps; null if not needed, and for training
 };

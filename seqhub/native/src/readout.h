@@ -17,6 +17,7 @@ struct Item {
   int label;
   S number;
   int sequence;  // index within the small batch
+  int64_t row, step;
 };
 
 template <class S>
@@ -131,6 +132,8 @@ struct Readout {
       MetricSums<S, 1> metrics{};
       S* z = m.outputs + group * padded * L;
       with.compute_outputs(at, z);
+      for (int lane = 0; f.logits && lane < here; lane++)
+        write_logits(f, items[lane].row, items[lane].step, z + lane, L);
       if (f.target == NUMBER)
         with.regression_loss(z, m.numbers, m.labels, scale, metrics);  // a length of 1
       else

@@ -184,6 +184,7 @@ struct Trainer {
           d_h[d] = by_step ? m.run.d_out[0][d] + t * run.units * GL : m.d_last[d];
         }
         head.compute_outputs(at, z);
+        if (f.logits) write_block_logits(b, t, first, z);
         if (f.target == NUMBER)
           head.regression_loss(z, m.numbers, m.run.lengths, scale, metrics);
         else
@@ -195,6 +196,13 @@ struct Trainer {
     if (by_step && f.is_training && steps < b.steps)  // the last symbol has no next symbol
       for (int64_t d = 0; d < run.D; d++)
         memset(m.run.d_out[0][d] + steps * run.units * GL, 0, sizeof(S) * run.units * GL);
+
+    if (f.logits && f.target == NEXT_SYMBOL) {
+      const S* at[2];
+      for (int64_t d = 0; d < run.D; d++) at[d] = h[d].at(steps, GL);
+      head.compute_outputs(at, m.head.outputs);
+      write_block_logits(b, steps, first, m.head.outputs);
+    }
 
     for (int lane = 0; lane < b.count; lane++) {
       const int g = lane / L, i = lane % L;
@@ -334,7 +342,8 @@ struct Trainer {
       for (int64_t t = by_step ? 0 : last; t <= last; t++) {
         Item<S> item{};
         item.sequence = q;
-        if (!readout.read_target(first + rows[q], m.columns[q], t, item)) continue;
+        item.row = first + rows[q], item.step = t;
+        if (!readout.read_target(item.row, m.columns[q], t, item) && !f.logits) continue;
         for (int64_t d = 0; d < run.D; d++) {
           const int64_t entry = by_step && d ? last - t + 1 : by_step ? t + 1 : last + 1;
           item.h[d] = m.traces[((run.N - 1) * run.D + d) * SMALL_BATCH + q].h + entry * units;
@@ -345,6 +354,12 @@ struct Trainer {
       }
     }
     if (used) readout(memory.head, used, scale, sums);
+  }
+
+  template <class B_>
+  void write_block_logits(const B_& b, int64_t t, int64_t first, const S* z) const {
+    for (int lane = 0; lane < b.count; lane++)
+      if (!by_step || t < b.m.lengths[lane]) write_logits(f, first + b.rows[lane], t, z + lane, B_::GL);
   }
 
   template <class B_>
@@ -448,6 +463,7 @@ template <class Use>
 int64_t with_trainer(const TrainProblem& f, Use use) {
   for (int64_t size : {f.sequences, f.batch, f.outputs, f.all_outputs})
     if (size < 1 || size >= MAX_SIZE) return INVALID_PROBLEM;
+  if (f.logits && f.is_training) return INVALID_PROBLEM;
   Problem p = problem_of(f);
   return dispatch_type(p, MakeTrainer<Use>{f, p, use});
 }

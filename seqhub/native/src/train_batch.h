@@ -65,6 +65,13 @@ inline BatchScale batch_scale(const TrainProblem& f, int64_t first, int64_t coun
   return {1.0 / (by_sequence || !targets ? count : targets), targets > 0 || f.target != STEP_CLASS};
 }
 
+// Copy the outputs z of a step, [output][lane], to the logits of a row. For one target per sequence, the step is its last.
+template <class S>
+void write_logits(const TrainProblem& f, int64_t row, int64_t step, const S* z, int64_t lanes) {
+  S* to = (S*)f.logits + (is_by_step(f) ? row * f.steps + step : row) * f.outputs;
+  for (int64_t o = 0; o < f.outputs; o++) to[o] = z[o * lanes];
+}
+
 // Write the metrics of a row. `sums`: largest error, then the sums of errors, losses and correct answers, and the number
 // of targets.
 inline void write_row(const TrainProblem& f, int64_t row, const double* sums) {

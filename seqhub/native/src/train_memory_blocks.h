@@ -210,8 +210,8 @@ struct BlocksTrainer {
     int64_t used = 0;
     memset(m.d_read, 0, sizeof(S) * (by_step ? length : 1) * stride);
     for (int64_t t = by_step ? 0 : length - 1; t < length; t++) {
-      Item<S> item{{m.read + (t + 1) * stride}, {m.d_read + (by_step ? t : 0) * stride}, -1, S(0), 0};
-      if (readout.read_target(row, m.columns, t, item)) m.head.items[used++] = item;
+      Item<S> item{{m.read + (t + 1) * stride}, {m.d_read + (by_step ? t : 0) * stride}, -1, S(0), 0, row, t};
+      if (readout.read_target(row, m.columns, t, item) || f.logits) m.head.items[used++] = item;
       if (used == readout.max_items() || (used && t == length - 1)) readout(m.head, used, scale, sums), used = 0;
     }
     write_row(f, row, sums[0]);
@@ -253,6 +253,7 @@ int64_t with_blocks_trainer(const TrainProblem& f, Use use) {
   for (int64_t size : {f.sequences, f.batch, f.steps, f.features, f.hidden, f.block_size, f.outputs, f.all_outputs})
     if (size < 1 || size >= MAX_SIZE) return INVALID_PROBLEM;
   if (f.hidden % f.block_size || f.vocabulary < 0 || f.vocabulary >= MAX_SIZE) return INVALID_PROBLEM;
+  if (f.logits && f.is_training) return INVALID_PROBLEM;
   if (f.is_double) return f.output_gates ? use(BlocksTrainer<double, 3>(f)) : use(BlocksTrainer<double, 2>(f));
   return f.output_gates ? use(BlocksTrainer<float, 3>(f)) : use(BlocksTrainer<float, 2>(f));
 }
