@@ -63,13 +63,15 @@ def run(
     return kernel.run(cell, loop, inputs, states, lengths, leaves)  # type: ignore[no-any-return]
 
 
-def run_layers(module: nn.Module, inputs: Tensor, state: Any) -> tuple[Tensor, Any] | None:
+def run_layers(
+    module: nn.Module, inputs: Tensor, state: Any, lengths: Tensor | None = None
+) -> tuple[Tensor, Any] | None:
     """Run a layer of torchrecurrent with kernels; see `seqhub.cells.torchrecurrent.run_layers`."""
     if not type(module).__module__.startswith("torchrecurrent."):
         return None
     from seqhub.cells import torchrecurrent
 
-    return torchrecurrent.run_layers(module, inputs, state)
+    return torchrecurrent.run_layers(module, inputs, state, lengths)
 
 
 def kernel_of(

@@ -60,16 +60,20 @@ def cells_of(module: nn.Module) -> list[tuple[nn.Module, StateForm]] | None:
     return found
 
 
-def run_layers(module: nn.Module, inputs: Tensor, state: Any) -> tuple[Tensor, Any] | None:
+def run_layers(
+    module: nn.Module, inputs: Tensor, state: Any, lengths: Tensor | None = None
+) -> tuple[Tensor, Any] | None:
     """Run a layer of torchrecurrent with kernels.
 
     Args:
         module: The layer, with `batch_first`.
         inputs: (B, T, F).
         state: Initial state as the layer takes it, or None.
+        lengths: (B,), number of real steps of each row; None if all are real.
 
     Returns:
-        What the layer returns, (B, T, H) and the last state; None if the layer is to be called.
+        What the layer returns, (B, T, H) and the last state; None if the layer is to be called. With lengths, outputs
+        at other steps are zero and the last state is that after the last real step.
     """
     cells = cells_of(module)
     layer: Any = module
@@ -86,10 +90,10 @@ def run_layers(module: nn.Module, inputs: Tensor, state: Any) -> tuple[Tensor, A
             states = [part[number] for part in state] if is_pair else [state[number]]
             # states before the first step are zero, as in the layer
             states += [torch.zeros_like(states[0])] * (len(form.widths) - len(states))
-        found = dispatch.run(cell, form, inputs, states, None, owner=layer.cells[number])
+        found = dispatch.run(cell, form, inputs, states, lengths, owner=layer.cells[number])
         if found is None and number == 0:
             return None
-        inputs, ends = run_loop(cell, form, inputs, states, None) if found is None else found
+        inputs, ends = run_loop(cell, form, inputs, states, lengths) if found is None else found
         last.append(ends)
         if layer.dropout_layer is not None and number < layer.num_layers - 1:
             inputs = layer.dropout_layer(inputs)

@@ -1,11 +1,11 @@
 """Grid of a benchmark: models, tasks, sizes and what is equal for all, from a TOML file and options."""
 
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +33,7 @@ _MORE = ("beta1", "beta2", "momentum", "initialization", "forget_bias", "chrono_
 SOLVED = 0.99  # accuracy on test rows
 TUNING_SEED = 1_000_000  # first tuning seed; the seeds of the results are 0, 1, ...
 VALIDATIONS = 25  # of a run
+_CHECKPOINT_TOKENS = 250_000  # between checkpoints at least; a second of a small model, minutes of a slow one
 _VALIDATION_ROWS = 64, 512  # of each of them, at least and at most; in between, as many tokens as are trained with
 _COMMA = re.compile(r",(?![^\[]*\])")  # not within the list of an option, as in layer_types=["conv","full_attention"]
 _SAMPLE = 8_192  # rows from which the mean length is measured
@@ -93,7 +94,7 @@ class Grid:
             if not 1 <= value <= most:
                 raise InvalidConfigError.of(name, value, f"1 to {most:,}")
         for rate in self.learning_rates:
-            if not (isfinite(rate) and rate > 0):
+            if not (math.isfinite(rate) and rate > 0):
                 raise InvalidConfigError.of("learning_rates", rate, "above 0")
         for model in self.models:
             with_near_matches(lambda model=model: require_model(model), model.partition("?")[0])
@@ -233,7 +234,9 @@ def train_config(cell: Cell, folder: Path) -> TrainConfig:
     assert cell.seed is not None
     assert cell.sized_model is not None
     batch = recipe["batch_size"]
-    batches = max(1, int(cell.budget / (batch * mean_length(task))))
+    length = mean_length(task)
+    batches = max(1, int(cell.budget / (batch * length)))
+    validated = max(1, batches // VALIDATIONS) * batch
     recipe["warmup"] = round(recipe["warmup"] * batches * batch)
     del recipe["learning_rate_factor"]  # is part of the learning rate
     return _config(
@@ -245,9 +248,9 @@ def train_config(cell: Cell, folder: Path) -> TrainConfig:
         seed=cell.seed,
         max_sequences=batches * batch,
         epochs=batches * batch,  # enough, as each has at least one row
-        evaluate_every=max(1, batches // VALIDATIONS) * batch,
+        evaluate_every=validated,
         evaluate_size=validation_rows(cell.budget, task),
-        checkpoint_every=max(1, batches // VALIDATIONS) * batch,
+        checkpoint_every=max(validated, math.ceil(_CHECKPOINT_TOKENS / length)),
     )
 
 

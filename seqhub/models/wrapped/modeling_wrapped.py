@@ -450,7 +450,8 @@ class WrappedModel(WrappedPreTrainedModel):
                 arguments["position_ids"] = positions.expand(given.size(0), -1)  # some types would begin at 0 again
         if isinstance(self.inner, PreTrainedModel) and use_cache:
             arguments["use_cache"] = True
-        output = self._call(given.transpose(0, 1) if self.config.time_first else given, arguments)
+        lengths = None if mask is None or is_recording() else mask.sum(1)
+        output = self._call(given.transpose(0, 1) if self.config.time_first else given, arguments, lengths)
         states = hidden_states_of(output, self.config.source, given.shape[:2], self.config.time_first)
         if not use_cache:
             return states, None
@@ -460,13 +461,20 @@ class WrappedModel(WrappedPreTrainedModel):
         steps = given.size(1) + (0 if carried is None else carried.steps)
         return states, WrappedState(state, steps)
 
-    def _call(self, given: Tensor, arguments: dict[str, Any]) -> Any:
+    def _call(
+        self, given: Tensor, arguments: dict[str, Any], lengths: Tensor | None = None, *, plain: bool = False
+    ) -> Any:
+        """Call the module; a cell or a native kernel does not run at the steps after the lengths of the rows."""
         if isinstance(self.inner, PreTrainedModel):
             arguments = {"use_cache": False} | arguments
             return self.inner(**{"inputs_embeds" if given.is_floating_point() else "input_ids": given}, **arguments)
-        native: Any = sys.modules.get("seqhub.cells.dispatch")
+        if isinstance(self.inner, CellLayer):
+            return self.inner.plain(given) if plain else self.inner(given, **arguments, lengths=lengths)
+        native: Any = None if plain else sys.modules.get("seqhub.cells.dispatch")
         if native is not None and arguments.keys() <= {self.state_argument}:
-            found = native.run_layers(self.inner, given, arguments.get(self.state_argument or ""))
+            if arguments:  # the module itself returns the state after padding
+                lengths = None
+            found = native.run_layers(self.inner, given, arguments.get(self.state_argument or ""), lengths)
             if found is not None:
                 return found
         return self.inner(given, **arguments)
@@ -476,7 +484,7 @@ class WrappedModel(WrappedPreTrainedModel):
         """Return the width of the hidden states, whether time is the first axis, and whether the module is causal.
 
         A copy with noise on its weights runs on three sequences of five steps, again with the third step of the second
-        sequence changed. The states that change show which axis is time.
+        sequence changed. The states that change show which axis is time. No kernel is compiled for so few steps.
         """
         source = self.config.source
         if next(self.inner.parameters()).is_meta:
@@ -498,7 +506,7 @@ class WrappedModel(WrappedPreTrainedModel):
             two = one.clone()
             two[1, 2] += 1
         first, second = (
-            hidden_states_of(copied._call(each, {}), source, each.shape[:2], time_first=False) for each in (one, two)
+            hidden_states_of(copied._call(each, {}, plain=True), source, each.shape[:2], time_first=False) for each in (one, two)
         )
         changed = (first - second).abs().amax(-1) > _CLOSE
         along_first, along_second = bool(changed[[0, 2], 2].any()), bool(changed[1, [0, 1, 3, 4]].any())

@@ -124,6 +124,12 @@ class CellLayer(nn.Module):
         outputs, last = self.loop(form, inputs, states, lengths) if found is None else found
         return outputs, form.pack([each.unsqueeze(0) for each in last])
 
+    def plain(self, inputs: Tensor) -> tuple[Tensor, State]:
+        """Return what `forward` returns for inputs alone, by calls of the cell."""
+        form = self.form(inputs)
+        outputs, last = self.loop(form, inputs, None, None)
+        return outputs, form.pack([each.unsqueeze(0) for each in last])
+
     def loop(
         self, form: StateForm, inputs: Tensor, states: list[Tensor] | None, lengths: Tensor | None
     ) -> tuple[Tensor, list[Tensor]]:
