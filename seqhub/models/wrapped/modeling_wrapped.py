@@ -506,7 +506,8 @@ class WrappedModel(WrappedPreTrainedModel):
             two = one.clone()
             two[1, 2] += 1
         first, second = (
-            hidden_states_of(copied._call(each, {}, plain=True), source, each.shape[:2], time_first=False) for each in (one, two)
+            hidden_states_of(copied._call(each, {}, plain=True), source, each.shape[:2], time_first=False)
+            for each in (one, two)
         )
         changed = (first - second).abs().amax(-1) > _CLOSE
         along_first, along_second = bool(changed[[0, 2], 2].any()), bool(changed[1, [0, 1, 3, 4]].any())
