@@ -80,7 +80,7 @@ class MetricAccumulator:
 
     @property
     def _needs_values(self) -> bool:
-        """Whether the metrics of each sequence are used."""
+        """True if the metrics of each sequence are used."""
         return bool(self.tolerance or self.logistic or self.schema.target in ("number", "inputs"))
 
     def add_outputs(
@@ -90,7 +90,7 @@ class MetricAccumulator:
         values: NDArray[np.float64] | None,
         generated: Sequence[Sequence[int] | None] = (),
     ) -> None:
-        """Add the outputs of a batch, of which rows beyond the number to accumulate are ignored.
+        """Add the outputs of a batch; rows beyond the number to accumulate are ignored.
 
         Args:
             probabilities: Outputs for each class, (B, C), or (B, T, C) with one target per step; None for real targets.
