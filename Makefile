@@ -14,7 +14,7 @@ install: $(READY)  ## Install seqhub with all extras into .venv, at the pinned v
 $(READY): pyproject.toml constraints.txt setup.py $(wildcard seqhub/native/src/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "seqhub needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=/path/to/python3"; exit 1; }
-	@echo "setting up $(VENV): this takes a minute or two, once"
+	@echo "setting up $(VENV): this takes a minute or two, once, half of it to compile native code"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[all,dev]'
 	@touch $@

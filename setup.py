@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
+_PROCESSOR_SECONDS = 40  # for one instruction set, on a processor of 2023
 SOURCE = Path("seqhub/native/src")
 FLAGS = [
     *("-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti"),
@@ -61,6 +63,12 @@ class BuildLibrary(build_ext):
                 Path(folder, f"{name}.o"): ["-c", str(SOURCE / f"{name}.cpp")] for name in ("dispatch", "mask_spans")
             }
 
+            sys.stderr.write(
+                f"seqhub: compiling native code for {', '.join(INSTRUCTION_SETS)} with {compiler[0]}, about "
+                f"{_PROCESSOR_SECONDS * len(INSTRUCTION_SETS)} s of processor time on {os.cpu_count()} cores\n"
+            )
+            started = time.perf_counter()
+
             def run(*arguments: str) -> None:
                 subprocess.run([*compiler, *FLAGS, *extra, *arguments], check=True, capture_output=True, text=True)
 
@@ -71,6 +79,7 @@ class BuildLibrary(build_ext):
             beside = target.with_name(f".{target.name}.{os.getpid()}")
             shutil.copy(library, beside)
             beside.replace(target)
+            sys.stderr.write(f"seqhub: compiled native code in {time.perf_counter() - started:.0f} s\n")
 
 
 class PlatformWheel(bdist_wheel):

@@ -41,6 +41,10 @@ def cases() -> list[tuple[str, int, int, int]]:
     found += [("lstm", width, each, batch) for each in _LENGTHS]
     found += [("lstm", width, steps, each) for each in _BATCHES]
     found.append(("lstm", 16, 1000, batch))
+    # gradients that vanish, because the modules have PyTorch's initialization and are read at the last step
+    found += [
+        (*each, long, batch) for each in (("lstm", 8), ("lstm", 32), ("lstm", 64), ("gru", 16)) for long in (512, 1000)
+    ]
     return list(dict.fromkeys(found))
 
 

@@ -96,7 +96,7 @@ EXCEPTIONS = {
     "seqhub/cli/data.py": (r"left_out", "key of the JSON output"),
     "seqhub/native/eligibility.py": (r"layout", "attribute of a tensor"),
     "seqhub/training/config.py": (r'"strictness"', "name of a setting in records"),
-    "seqhub/training/train.py": (r'"feed"|"fresh"', "keys of checkpoints"),
+    "seqhub/training/torch_loop.py": (r'"feed"|"fresh"', "keys of checkpoints"),
     "seqhub/plots/states.py": (r"set_in_layout", "method of matplotlib"),
     "seqhub/plots/style.py": (r"(?i)layout|canvas", "argument and classes of matplotlib"),
 }

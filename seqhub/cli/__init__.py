@@ -121,3 +121,7 @@ def __getattr__(name: str) -> Any:
     if name == "app":  # the complete command line
         return program()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:  # read by `python -m typer`, which renders docs/cli.md
+    return [*globals(), "app"]

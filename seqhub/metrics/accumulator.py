@@ -83,7 +83,7 @@ class MetricAccumulator:
 
     @property
     def _needs_values(self) -> bool:
-        """Whether the metrics of each sequence are used."""
+        """True if the metrics of each sequence are used."""
         if self.schema.target == "multi_label":
             return False
         return bool(self.tolerance or self.logistic or self.schema.target in ("number", "numbers", "inputs"))
@@ -106,7 +106,7 @@ class MetricAccumulator:
         generated: Sequence[Sequence[int] | None] = (),
         lengths: Sequence[int] = (),
     ) -> None:
-        """Add the outputs of a batch, of which rows beyond the number to accumulate are ignored.
+        """Add the outputs of a batch; rows beyond the number to accumulate are ignored.
 
         Args:
             probabilities: Outputs for each class or label, (B, C), or (B, T, C) with one target per step; outputs for

@@ -22,7 +22,7 @@ from seqhub.models.registry import HEADS, find, resolve_model
 
 FAMILIES = ("recurrent", "hs97")
 _FOLDER = Path(__file__).parent
-_WITHOUT = ("huggingface_hub", "transformers")  # libraries whose imports are left out
+_WITHOUT = ("huggingface_hub", "transformers")  # libraries that are not imported
 _RELATIVE_IMPORT = re.compile(r"^from \.(\w+) import", re.MULTILINE)
 _DEFAULT_LABELS = {0: "LABEL_0", 1: "LABEL_1"}  # of transformers; a config.json omits them
 

@@ -1,4 +1,4 @@
-"""First weights of recurrent models without torch, bit for bit those of the modelling files.
+"""Initial weights of recurrent models without torch, bit for bit those of the modelling files.
 
 PyTorch's modules draw weights when they are created. Then `post_init` of transformers draws them again by the scheme of
 the config, for the recurrences and for the readout when each of them is complete.
@@ -23,7 +23,7 @@ _BLOCKS = "seqhub_hs97"  # `model_type` of memory cell blocks
 def initial_weights(
     config: Any, head: str, seed: int, weights_seed: int | None = None
 ) -> dict[str, NDArray[np.float32]] | None:
-    """Return the first weights of a model, by name and in the order of its parameters; None if torch is needed.
+    """Return the initial weights of a model, by name and in the order of its parameters; None if torch is needed.
 
     Args:
         config: Config of one of the families `recurrent` and `hs97`.

@@ -24,6 +24,13 @@ def native_model(model: Any, head: str) -> NativeModel:
     return NativeModel(model.config, head, {name: weights[name] for name in names}, model)
 
 
+def with_weights(model: NativeModel) -> Any:
+    """Return the module of a model, after copying the weights into it."""
+    module: Any = model.module
+    module.load_state_dict({name: torch.from_numpy(each) for name, each in model.weights.items()})
+    return module
+
+
 def unsupported_module(model: nn.Module) -> str | None:
     """Return the reason why the modules and parameters of a model cannot be trained natively; None if they can."""
     parameters = list(model.parameters())

@@ -3,7 +3,6 @@
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from seqhub._logging import quiet_transformers
 from seqhub.data.source import DataSource
@@ -23,7 +22,9 @@ def save_native_run(folder: Path, run: NativeRun, source: DataSource) -> None:
 def write_native_model(model: NativeModel, folder: Path) -> None:
     """Write the files of a model; without torch and transformers if it was created without them."""
     if not isinstance(model.config, PlainConfig):
-        module: Any = model.module
+        from seqhub.native.torch_model import with_weights
+
+        module = with_weights(model)
         with quiet_transformers():
             module.save_pretrained(folder)
         shutil.rmtree(folder / "__pycache__", ignore_errors=True)

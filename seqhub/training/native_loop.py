@@ -207,7 +207,7 @@ def train_native(
     scorer = NativeScorer(trainer, model.config.pad_token_id, schema)
     criteria = Criteria(config.task, config.accuracy, config.seed, config.stopping_rule)
     state = TrainerState()
-    loop = LoopState(trainer, state, {"feed": loader, "fresh": validation, "criteria": criteria}, criteria)
+    loop = LoopState(trainer, state, {"loader": loader, "validation": validation, "criteria": criteria}, criteria)
     restore(loop)
 
     started = time.perf_counter() - state.seconds

@@ -388,7 +388,7 @@ def test_a_process_that_imports_its_script_does_not_start_others(
 @native
 def test_a_full_disk_keeps_finished_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A native run does not have a checkpoint, so --resume repeats it."""
-    from transformers import PreTrainedModel
+    from seqhub.training import native_files
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -396,7 +396,7 @@ def test_a_full_disk_keeps_finished_seeds(tmp_path: Path, monkeypatch: pytest.Mo
     config = TrainConfig(
         task="qrsu/easy", output_dir=tmp_path / "run", hidden_size=2, max_sequences=32, evaluate_size=32
     )
-    monkeypatch.setattr(PreTrainedModel, "save_pretrained", full)
+    monkeypatch.setattr(native_files, "write_native_model", full)
     with pytest.raises(SaveError, match="No space left on device; finished seeds are kept; --resume repeats this one"):
         sweep(config, range(2), threads=1, test_rows=32, keep_models=True)
     monkeypatch.undo()

@@ -1,4 +1,4 @@
-"""The native training loop, compared with `train`."""
+"""The native training loop, compared with that in torch."""
 
 import threading
 from dataclasses import replace
@@ -12,11 +12,12 @@ from safetensors.torch import load_file
 from seqhub.data.source import DataSource
 from seqhub.native.loader import reason
 from seqhub.training.config import TrainConfig
+from seqhub.training.dataloaders import data_source
 from seqhub.training.history import read_history
 from seqhub.training.model_setup import create_model
 from seqhub.training.native_loop import AbandonedError, initial_model, reason_not_native, train_native
 from seqhub.training.state import DivergedError
-from seqhub.training.train import train
+from seqhub.training.torch_loop import train_in_torch
 
 pytestmark = pytest.mark.skipif(reason() is not None, reason="no native library")
 
@@ -55,7 +56,7 @@ def settings_of(kind: str) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_native_run_equals_the_run_of_train(tmp_path: Path, kind: str) -> None:
     config = TrainConfig(output_dir=tmp_path / "run", seed=7 if kind == "classes" else 0, **settings_of(kind))
-    record = train(config)
+    record = train_in_torch(config, data_source(config), False, None)
     assert record is not None
     assert reason_not_native(config) is None
     native = train_native(config)
@@ -72,13 +73,13 @@ def test_a_native_run_equals_the_run_of_train(tmp_path: Path, kind: str) -> None
         for name in ("loss", "learning_rate", "accuracy", "validation_accuracy"):
             assert ours[name] == pytest.approx(theirs[name], rel=2e-3, abs=2e-3), name
     for name, learnt in load_file(config.output_dir / "model.safetensors").items():
-        torch.testing.assert_close(native.model.state_dict()[name], learnt, rtol=0.02, atol=2e-3)
+        torch.testing.assert_close(torch.from_numpy(native.model.weights[name]), learnt, rtol=0.02, atol=2e-3)
 
 
 def test_a_criterion_ends_it_at_the_same_validation(tmp_path: Path) -> None:
     settings = SETTINGS | {"learning_rate": 0.02, "max_sequences": 20_000, "stop_at": "both", "evaluate_every": 320}
     config = TrainConfig(output_dir=tmp_path / "run", **settings)
-    record, native = train(config), train_native(config)
+    record, native = train_in_torch(config, data_source(config), False, None), train_native(config)
     assert record is not None
     assert None not in record.criteria.values()
     assert set(native.record.criteria) == set(record.criteria)
@@ -105,8 +106,8 @@ def test_runs_do_not_depend_on_threads(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(60)
     for seed, run in enumerate(alone):
-        for name, tensor in run.model.state_dict().items():
-            assert (found[seed].model.state_dict()[name] == tensor).all()
+        for name, weight in run.model.weights.items():
+            assert (found[seed].model.weights[name] == weight).all()
         without_clock = [
             [{k: v for k, v in row.items() if k != "seconds"} for row in each.history] for each in (run, found[seed])
         ]
@@ -117,8 +118,8 @@ def test_runs_do_not_depend_on_threads(tmp_path: Path) -> None:
 def test_initial_weights_are_those_of_the_seed(tmp_path: Path) -> None:
     config = TrainConfig(output_dir=tmp_path, seed=4, **SETTINGS)
     schema = DataSource(config.task).schema
-    ours, theirs = initial_model(config, schema).state_dict(), create_model(config, schema).state_dict()
-    assert all((ours[name] == theirs[name]).all() for name in theirs)
+    ours, theirs = initial_model(config, schema).weights, create_model(config, schema).state_dict()
+    assert all((ours[name] == theirs[name].numpy()).all() for name in theirs)
 
 
 def test_the_reason_for_an_unsupported_run(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError
 from seqhub.records import RunRecord
-from seqhub.training import checkpoints
+from seqhub.training import checkpoints, native_files
 from seqhub.training.config import TrainConfig
 from seqhub.training.history import read_history
 from seqhub.training.random_state import seed_process
@@ -168,7 +168,7 @@ def full(*_: Any, **__: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def half_written(self: PreTrainedModel, folder: Path) -> None:
+def half_written(model: Any, folder: Path) -> None:
     (Path(folder) / "model.safetensors").write_bytes(b"half")
     full()
 
@@ -177,6 +177,7 @@ ENDS: dict[str, dict[str, Any]] = {
     "long": {"max_sequences": 1280, "checkpoint_every": 320},
     "shorter than a checkpoint": {"max_sequences": 480},
     "solved": {"max_sequences": 96_000, "accuracy": 0.3, "stop_at": "accuracy", "schedule": "constant"},
+    "long, in torch": {"threads": 2},
 }
 
 
@@ -186,6 +187,7 @@ def test_a_full_disk_at_the_end_keeps_the_checkpoint(tmp_path: Path, end: str, m
     settings = SETTINGS | ENDS[end]
     record = train(TrainConfig(output_dir=tmp_path / "whole", **settings))
     assert record is not None
+    monkeypatch.setattr(native_files, "write_native_model", half_written)
     monkeypatch.setattr(PreTrainedModel, "save_pretrained", half_written)
     with pytest.raises(SaveError, match=f"the checkpoint after {record.sequences_seen:,} sequences is kept; "):
         train(TrainConfig(output_dir=tmp_path / "run", **settings))
@@ -219,7 +221,7 @@ def test_a_full_disk_at_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.
     settings = SETTINGS | {"max_sequences": 1120}
     monkeypatch.setattr(checkpoints, "save", save_first_only)
     assert train(TrainConfig(output_dir=tmp_path / "well", **settings)) is not None
-    monkeypatch.setattr(PreTrainedModel, "save_pretrained", full)
+    monkeypatch.setattr(native_files, "write_native_model", full)
     with pytest.raises(SaveError, match="the checkpoint after 640 sequences is kept"):
         train(TrainConfig(output_dir=tmp_path / "early", **settings))
     with pytest.raises(SaveError, match="no checkpoint could be saved either, so the run is lost"):

@@ -138,14 +138,13 @@ def test_a_process_that_already_trains_with_other_settings_is_an_error(tmp_path:
 
 def test_runs_on_finite_data_end_after_their_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow as pa
-    from datasets import Dataset
 
-    from seqhub.data import builder
     from seqhub.data.arrow import rows_table
+    from seqhub.data.source import DataSource
     from seqhub.tasks.splits import Split
 
     few: pa.Table = rows_table(Split("qrsu/easy"), 0, 100)  # not a multiple of the batch size
-    monkeypatch.setattr(builder, "load_dataset", lambda *_, **__: Dataset(few))
+    monkeypatch.setattr(DataSource, "table", lambda *_: few)
     record = train(config(tmp_path / "run", data="splits", epochs=3, stop_at="none", evaluate_size=64))
     assert record is not None
     assert record.sequences_seen == 300
