@@ -340,8 +340,6 @@ class NativeTrainer:
             from seqhub.native.torch_model import mark_changed
 
             mark_changed(model)
-        elif model.module is not None:
-            self.write_to(model.module)
 
     def _run(
         self,

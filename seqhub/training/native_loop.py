@@ -101,12 +101,8 @@ def torch_model(config: TrainConfig, schema: TaskSchema) -> Any:
         return create_model(config, schema)
 
 
-def initial_model(
-    config: TrainConfig, schema: TaskSchema, *, with_torch: bool = False
-) -> "tuple[NativeModel, BaseModelRecord | None]":
-    """Return the model of a run before its first step, and the base model of a run with fine-tuning.
-
-    New weights are the same with and without torch.
+def initial_model(config: TrainConfig, schema: TaskSchema, *, with_torch: bool = False) -> NativeModel:
+    """Return the newly initialised model of a run, with the same weights with and without torch.
 
     Args:
         config: Settings of the run.
@@ -117,20 +113,27 @@ def initial_model(
         UnknownNameError: Unknown setting of the model.
         InvalidConfigError: The model does not fit the task, or cannot be trained natively.
     """
-    plain = None if with_torch or config.base_model is not None else plain_model(config, schema)
-    if plain is not None:
-        return plain, None
-    model, record = torch_model(config, schema), None
-    if config.base_model is not None:
-        from seqhub.training.base_model import base_model  # needs torch
+    plain = None if with_torch else plain_model(config, schema)
+    return plain or _native_model(torch_model(config, schema), schema)
 
-        base = base_model(config)
-        record = None if base is None else base.start(model, config, schema)
+
+def _fine_tuned_model(config: TrainConfig, schema: TaskSchema) -> "tuple[NativeModel, BaseModelRecord]":
+    """Return the model of a run with the weights of its base model, and the record of the base model."""
+    from seqhub.training.base_model import base_model  # needs torch
+
+    base = base_model(config)
+    assert base is not None, "only for runs with a base model"
+    model = torch_model(config, schema)
+    record = base.start(model, config, schema)
+    return _native_model(model, schema), record
+
+
+def _native_model(model: Any, schema: TaskSchema) -> NativeModel:
     if (unsupported := _unsupported(model, schema)) is not None:
         raise InvalidConfigError(f"{type(model).__name__} cannot be trained natively: {unsupported}")
     from seqhub.native.torch_model import native_model
 
-    return native_model(model, schema.head), record
+    return native_model(model, schema.head)
 
 
 def reason_not_native(config: TrainConfig, source: DataSource | None = None) -> str | None:
@@ -202,7 +205,11 @@ def train_native(
     schema = source.schema
     loader, validation = training_loader(config, source), ValidationRows(config, source)
     total, epoch = length_of(config, loader)
-    model, base = initial_model(config, schema, with_torch=with_torch)
+    base: BaseModelRecord | None = None
+    if config.base_model is None:
+        model = initial_model(config, schema, with_torch=with_torch)
+    else:
+        model, base = _fine_tuned_model(config, schema)
     trainer = _native_trainer(config, model, schema)
     scorer = NativeScorer(trainer, model.config.pad_token_id, schema)
     criteria = Criteria(config.task, config.accuracy, config.seed, config.stopping_rule)

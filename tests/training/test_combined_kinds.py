@@ -57,7 +57,7 @@ def test_a_base_model_with_other_outputs_is_one_clear_line(tmp_path: Path, rever
 
 
 def test_series_in_long_form_have_one_text_for_each_id(tmp_path: Path) -> None:
-    rows = [(f"s{n}", step, (n + step) % 5, "up up" if n % 2 else "down") for n in range(60) for step in range(4)]
+    rows = [(f"s{n}", step, n + 0.5 * step, "up up" if n % 2 else "down") for n in range(60) for step in range(4)]
     file = write_csv(tmp_path / "steps.csv", ("id", "step", "value", "caption"), rows)
     options = {"id": "id", "order": "step", "inputs": ["value"], "target": "caption"}
     trained(file, tmp_path / "run", "series-sequence", options)
