@@ -95,7 +95,9 @@ class _Predictor:
         target = None if record is None else record.schema.target
         if target in ("next_symbol", "inputs"):
             what = "continues texts; use `generate`" if target == "next_symbol" else "reconstructs its inputs"
-            raise InvalidInputError(f"the model in {folder} {what}, as on its card; need another model")
+            raise InvalidInputError(
+                f"the model in {folder} {what}, as on its card; need a model of labels, numbers or texts"
+            )
         self.reads_series = self.model.main_input_name == "input_values"
         if not self.reads_series and getattr(self.model.config, "inputs", None) == "values":
             self.reads_series = True
