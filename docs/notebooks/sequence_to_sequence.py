@@ -83,14 +83,14 @@ Image(next(path for path in draw("gru_seq2seq") if path.name == "lengths.png"), 
 # ## Follow beam search step by step
 #
 # Beam search keeps the few best beginnings of a target instead of one. The number in front of each is the sum of the
-# logarithms of its probabilities. The text is not a date, so the model is not sure.
+# logarithms of its probabilities. The model has not seen this notation, so it is not sure of the month.
 
 # %%
-inputs = tokenizer(["31/31/1987"], return_tensors="pt")
+inputs = tokenizer(["5/6/1999"], return_tensors="pt")
 beams = [(0.0, [model.config.decoder_start_token_id])]
 for step in range(11):
-    longer = []
-    for score, ids in beams:
+    longer = [beam for beam in beams if beam[1][-1] == tokenizer.eos_token_id]
+    for score, ids in (beam for beam in beams if beam not in longer):
         with torch.no_grad():
             logits = model(**inputs, decoder_input_ids=torch.tensor([ids])).logits[0, -1]
         best = logits.log_softmax(-1).topk(3)
