@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import torch
 import typer
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from seqhub.cli.errors import script
 from seqhub.data.loader import loader_of
@@ -137,7 +137,7 @@ def result_table(numbers: Mapping[str, Any]) -> str:
     """Return the table of the recipe by task: solved seeds, sequences, seconds, and exact match on the test rows."""
     lines = [
         "| config | attention | parameters | sequences, median | seconds, largest | exact match of each seed | "
-        "edit distance, mean | other rows: exact match, mean |",
+        "edit distance, mean | other rows: exact match (edit distance), means |",
         "| --- | --- | ---: | ---: | ---: | --- | ---: | --- |",
     ]
     for name, seeds in numbers["runs"].items():
@@ -149,7 +149,8 @@ def result_table(numbers: Mapping[str, Any]) -> str:
         others = [split for split in seeds[0]["tested"] if split != "test"]
         shown = ", ".join(
             f"`{split.partition('@')[2].removesuffix('/test')}` "
-            f"{mean(each['tested'][split]['accuracy'] for each in seeds):.1%}"
+            f"{mean(each['tested'][split]['accuracy'] for each in seeds):.1%} "
+            f"({mean(each['tested'][split]['edit_distance'] for each in seeds):.2f})"
             for split in others
         )
         lines.append(
@@ -233,6 +234,7 @@ def draw_lengths(numbers: Mapping[str, Any], path: Path) -> None:
             )  # fmt: skip
         axes.set_title(task, fontsize=LABEL, loc="left", pad=18)
         axes.set_xlabel(f"{unit} of the source", fontsize=LABEL)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.set_ylim(-0.02, 1.04)
         tidy(axes)

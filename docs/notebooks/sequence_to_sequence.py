@@ -53,15 +53,6 @@ plot_alignment(list(trace.inputs), trace.generated, trace.attention, "alignment.
 Image("alignment.png", width=640)
 
 # %% [markdown]
-# The source may also be an image. Here it has the pixel columns of handwritten digits.
-
-# %%
-images = load_tracer(pretrained("digit_captions-several-gru_seq2seq_additive"))
-picture = images(Split("digit_captions/several", "test")[1].inputs)
-plot_alignment(picture.inputs, picture.generated, picture.attention, "digits.png", title="Attention to an image")
-Image("digits.png", width=640)
-
-# %% [markdown]
 # ## Remove the attention
 #
 # Without attention, the decoder has only the last state of the encoder, whatever the length of the sentence. Both
