@@ -371,8 +371,6 @@ def sequence_to_sequence(config: TaskConfig, model: str) -> Settings:
         "evaluate_size": 2_000,
         "checkpoint_every": 40_000,
     }
-    if config.name == "years1000-2999":
-        settings |= {"hidden_size": 56}  # as good as 64, with a smaller released model
     if config.name == "single":  # 1,439 images, and 180 for validation: too few to stop at the first without an error
         single = {"data": "splits", "epochs": 30, "max_sequences": 60_000, "stop_at": "none"}
         settings |= {**single, "model_options": {"dropout": 0.2}}
