@@ -6,9 +6,12 @@
 # It loads released models and trains two small ones, in about a minute on two cores.
 
 # %%
+from pathlib import Path
+
 import torch
 from IPython.display import Image
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers.utils import logging
 
 import seqhub
 from seqhub.cli.results import draw
@@ -18,6 +21,7 @@ from seqhub.models.pretrained import pretrained
 from seqhub.plots.alignment import plot_alignment
 from seqhub.tasks.splits import Split
 
+logging.disable_progress_bar()
 torch.set_num_threads(2)
 
 # %% [markdown]
@@ -49,8 +53,9 @@ print(tokenizer.batch_decode(model.generate(**inputs, do_sample=False), skip_spe
 
 # %%
 trace = load_tracer(folder)("Donnerstag, 31. Dezember 1987")
-plot_alignment(list(trace.inputs), trace.generated, trace.attention, "alignment.png", title="Attention")
-Image("alignment.png", width=640)
+picture = Path("alignment.png")
+plot_alignment(list(trace.inputs), trace.generated, trace.attention, picture, title="Attention")
+Image(str(picture), width=640)
 
 # %% [markdown]
 # ## Remove the attention
@@ -68,7 +73,8 @@ for name in ("gru_seq2seq", "gru_seq2seq_additive"):
     print(f"{name:>22}  exact match for 2 to 10 words:", *shares)
 
 # %%
-Image(next(path for path in draw("gru_seq2seq") if path.name == "lengths.png"), width=640)
+pictures = {path.name: path for path in draw(Path("gru_seq2seq"))}
+Image(str(pictures["lengths.png"]), width=640)
 
 # %% [markdown]
 # ## Follow beam search step by step
