@@ -144,7 +144,7 @@ def result_table(numbers: Mapping[str, Any]) -> str:
         if name in FORCINGS:
             continue
         task, _, attention = name.partition(" ")
-        exact = ", ".join(f"{100 * each['tested']['test']['accuracy']:.1f}" for each in seeds)
+        exact = ", ".join(f"{100 * each['tested']['test']['accuracy']:.2f}" for each in seeds)
         edits = mean(each["tested"]["test"]["edit_distance"] for each in seeds)
         others = [split for split in seeds[0]["tested"] if split != "test"]
         shown = ", ".join(
