@@ -1,7 +1,7 @@
 """Training, evaluation and verification of the released models: the shipped recipe of a config, with seed 0.
 
-Each config gets the model that its recipe is for; `SMALLER` has exceptions. Model folders are ready for `seqhub push`. All their files except the
-modelling code are copied into the package, for `seqhub.pretrained`.
+Each config gets the model that its recipe is for; `SMALLER` has exceptions. Model folders are ready for `seqhub push`.
+All their files except the modelling code are copied into the package, for `seqhub.pretrained`.
 """
 
 import shutil
