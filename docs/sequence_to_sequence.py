@@ -5,16 +5,16 @@ finished seed. The recipe was chosen on other seeds, from 100 on.
 """
 
 import json
-import sys
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from statistics import mean, median
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from seqhub.cli.errors import script
 from seqhub.data.loader import loader_of
@@ -22,7 +22,7 @@ from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.load import load_model
 from seqhub.io import write_atomically
 from seqhub.plots.style import BLUE, GREEN, GREY, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
-from seqhub.records import RunRecord, environment
+from seqhub.records import RunRecord, SweepRecord, environment
 from seqhub.sweeps.sweep import sweep
 from seqhub.tasks.schema import NO_LABEL
 from seqhub.tasks.splits import Split
@@ -35,7 +35,9 @@ RUNS_FOLDER = Path("build/sequence_to_sequence")
 
 SEEDS = range(5)
 TEST_ROWS, OTHER_ROWS = 1_000, 500  # of the config of a run, and of each test distribution
+LEAST_ROWS = 10  # of a length in the figure
 ATTENTIONS = {"none": "gru_seq2seq", "additive": "gru_seq2seq_additive", "multiplicative": "gru_seq2seq_multiplicative"}
+STYLES = {"none": "solid", "additive": "solid", "multiplicative": "dashed"}  # two of them are often equal
 COLORS = {"none": VERMILION, "additive": BLUE, "multiplicative": GREEN}
 TASKS = (
     "date_translation/years1000-2999",
@@ -71,7 +73,8 @@ def measure_run(name: str) -> list[dict[str, Any]]:
     """Train and evaluate the seeds of a sweep that are missing, and return the numbers of each seed."""
     task, settings = runs()[name]
     config = configure(task, **settings, output_dir=RUNS_FOLDER / name.replace("/", "-").replace(" ", "-"))
-    sweep(config, SEEDS, threads=1, test_rows=0, keep_models=True, resume=True)
+    if not (config.output_dir / SweepRecord.FILE_NAME).exists():  # evaluated runs are not those of a sweep to resume
+        sweep(config, SEEDS, threads=1, test_rows=0, keep_models=True, resume=True)
     return [measure_seed(config.output_dir / f"seed-{seed}", name in FORCINGS) for seed in SEEDS]
 
 
@@ -134,19 +137,20 @@ def result_table(numbers: Mapping[str, Any]) -> str:
     """Return the table of the recipe by task: solved seeds, sequences, seconds, and exact match on the test rows."""
     lines = [
         "| config | attention | parameters | sequences, median | seconds, largest | exact match of each seed | "
-        "edit distance, mean | other rows: exact match, mean |",
+        "edit distance, mean | other rows: exact match (edit distance), means |",
         "| --- | --- | ---: | ---: | ---: | --- | ---: | --- |",
     ]
     for name, seeds in numbers["runs"].items():
         if name in FORCINGS:
             continue
         task, _, attention = name.partition(" ")
-        exact = ", ".join(f"{100 * each['tested']['test']['accuracy']:.1f}" for each in seeds)
+        exact = ", ".join(f"{100 * each['tested']['test']['accuracy']:.2f}" for each in seeds)
         edits = mean(each["tested"]["test"]["edit_distance"] for each in seeds)
         others = [split for split in seeds[0]["tested"] if split != "test"]
         shown = ", ".join(
             f"`{split.partition('@')[2].removesuffix('/test')}` "
-            f"{mean(each['tested'][split]['accuracy'] for each in seeds):.1%}"
+            f"{mean(each['tested'][split]['accuracy'] for each in seeds):.1%} "
+            f"({mean(each['tested'][split]['edit_distance'] for each in seeds):.2f})"
             for split in others
         )
         lines.append(
@@ -196,13 +200,16 @@ def _share(counts: list[list[int]]) -> float:
 
 
 def exact_by_length(tested: Mapping[str, Any]) -> dict[int, float]:
-    """Return number of steps of the source -> exact match, over the test rows and test distributions of one run."""
+    """Return number of steps of the source -> exact match, over the test rows and test distributions of one run.
+
+    Lengths with few rows are omitted.
+    """
     counts: dict[int, list[int]] = {}
     for metrics in tested.values():
         for length, found in metrics["by_length"].items():
             before = counts.setdefault(int(length), [0, 0])
             counts[int(length)] = [before[0] + found["correct"], before[1] + found["total"]]
-    return {length: right / total for length, (right, total) in sorted(counts.items())}
+    return {length: right / total for length, (right, total) in sorted(counts.items()) if total >= LEAST_ROWS}
 
 
 def draw_lengths(numbers: Mapping[str, Any], path: Path) -> None:
@@ -213,11 +220,12 @@ def draw_lengths(numbers: Mapping[str, Any], path: Path) -> None:
     for axes, task, (unit, longest) in zip(panels, COMPARED, (("words", 10), ("digits", 5)), strict=True):
         for attention, color in COLORS.items():
             lines = [exact_by_length(each["tested"]) for each in numbers["runs"][f"{task} {attention}"]]
-            lengths = sorted(set.intersection(*map(set, lines)))
+            lengths = [n for n in sorted(set.intersection(*map(set, lines))) if n <= 2 * longest]
             for line in lines:
                 axes.plot(lengths, [line[n] for n in lengths], color=color, linewidth=0.5, alpha=0.4)
             middle = [mean(line[n] for line in lines) for n in lengths]
-            axes.plot(lengths, middle, color=color, linewidth=2, marker="o", markersize=3, label=attention)
+            axes.plot(lengths, middle, color=color, linewidth=2, marker="o", markersize=3, label=attention,
+                      linestyle=STYLES[attention])  # fmt: skip
         axes.axvline(longest + 0.5, color=GREY, linewidth=1, linestyle="dashed")
         if task == COMPARED[0]:
             axes.annotate(
@@ -226,6 +234,7 @@ def draw_lengths(numbers: Mapping[str, Any], path: Path) -> None:
             )  # fmt: skip
         axes.set_title(task, fontsize=LABEL, loc="left", pad=18)
         axes.set_xlabel(f"{unit} of the source", fontsize=LABEL)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.set_ylim(-0.02, 1.04)
         tidy(axes)
@@ -255,7 +264,7 @@ def draw_forcing(numbers: Mapping[str, Any], path: Path) -> None:
         axes.set_ylim(0, 1.04)
         tidy(axes)
     panels[0].set_ylabel("right symbols", fontsize=LABEL)
-    panels[0].legend(fontsize=SMALL, frameon=False, loc="lower left")
+    panels[1].legend(fontsize=SMALL, frameon=False, loc="upper right")
     save(figure, path)
 
 
@@ -266,11 +275,13 @@ def draw(numbers: Mapping[str, Any], folder: Path = IMAGES) -> None:
     draw_forcing(numbers, folder / "exposure-bias.png")
 
 
-def main() -> None:
-    """Measure the numbers of the page and draw its figures; with the name of a sweep, only train and evaluate it."""
+def main(
+    name: Annotated[str | None, typer.Argument(help="Name of one sweep, only to train and evaluate it")] = None,
+) -> None:
+    """Measure the numbers of the page and draw its figures."""
     torch.set_num_threads(1)
-    if len(sys.argv) > 1:
-        measure_run(sys.argv[1])
+    if name is not None:
+        measure_run(name)
         return
     write_atomically(NUMBERS, (json.dumps(measure()) + "\n").encode())
     draw(json.loads(NUMBERS.read_text(encoding="utf-8")))

@@ -38,7 +38,7 @@ def read(path: Path) -> Any:
 
 
 def run(notebook: Any) -> Any:
-    """Run a notebook in a new folder, and return it with outputs.
+    """Run a notebook in a new folder, and return it with outputs, without warnings and progress of libraries.
 
     Raises:
         CellExecutionError: A cell raised an error.
@@ -49,6 +49,10 @@ def run(notebook: Any) -> Any:
             record_timing=False,
         ).execute()  # fmt: skip
     notebook.metadata = nbformat.from_dict({"kernelspec": notebook.metadata.kernelspec})
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [each for each in cell.outputs if each.get("name") != "stderr"]
+            cell.metadata = nbformat.from_dict({})
     return notebook
 
 

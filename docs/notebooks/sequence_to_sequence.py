@@ -6,9 +6,12 @@
 # It loads released models and trains two small ones, in about a minute on two cores.
 
 # %%
+from pathlib import Path
+
 import torch
 from IPython.display import Image
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers.utils import logging
 
 import seqhub
 from seqhub.cli.results import draw
@@ -18,6 +21,7 @@ from seqhub.models.pretrained import pretrained
 from seqhub.plots.alignment import plot_alignment
 from seqhub.tasks.splits import Split
 
+logging.disable_progress_bar()
 torch.set_num_threads(2)
 
 # %% [markdown]
@@ -49,17 +53,9 @@ print(tokenizer.batch_decode(model.generate(**inputs, do_sample=False), skip_spe
 
 # %%
 trace = load_tracer(folder)("Donnerstag, 31. Dezember 1987")
-plot_alignment(list(trace.inputs), trace.generated, trace.attention, "alignment.png", title="Attention")
-Image("alignment.png", width=640)
-
-# %% [markdown]
-# The source may also be an image. Here it has the pixel columns of handwritten digits.
-
-# %%
-images = load_tracer(pretrained("digit_captions-several-gru_seq2seq_additive"))
-picture = images(Split("digit_captions/several", "test")[1].inputs)
-plot_alignment(picture.inputs, picture.generated, picture.attention, "digits.png", title="Attention to an image")
-Image("digits.png", width=640)
+picture = Path("alignment.png")
+plot_alignment(list(trace.inputs), trace.generated, trace.attention, picture, title="Attention")
+Image(str(picture), width=640)
 
 # %% [markdown]
 # ## Remove the attention
@@ -77,20 +73,21 @@ for name in ("gru_seq2seq", "gru_seq2seq_additive"):
     print(f"{name:>22}  exact match for 2 to 10 words:", *shares)
 
 # %%
-Image(next(path for path in draw("gru_seq2seq") if path.name == "lengths.png"), width=640)
+pictures = {path.name: path for path in draw(Path("gru_seq2seq"))}
+Image(str(pictures["lengths.png"]), width=640)
 
 # %% [markdown]
 # ## Follow beam search step by step
 #
 # Beam search keeps the few best beginnings of a target instead of one. The number in front of each is the sum of the
-# logarithms of its probabilities. The text is not a date, so the model is not sure.
+# logarithms of its probabilities. The model has not seen this notation, so it is not sure of the month.
 
 # %%
-inputs = tokenizer(["31/31/1987"], return_tensors="pt")
+inputs = tokenizer(["5/6/1999"], return_tensors="pt")
 beams = [(0.0, [model.config.decoder_start_token_id])]
 for step in range(11):
-    longer = []
-    for score, ids in beams:
+    longer = [beam for beam in beams if beam[1][-1] == tokenizer.eos_token_id]
+    for score, ids in (beam for beam in beams if beam not in longer):
         with torch.no_grad():
             logits = model(**inputs, decoder_input_ids=torch.tensor([ids])).logits[0, -1]
         best = logits.log_softmax(-1).topk(3)

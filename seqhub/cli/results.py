@@ -159,12 +159,13 @@ def draw(folder: Path, text: str | None = None, *, trust_remote_code: bool = Fal
     Raises:
         InvalidInputError: A text for a task with real values, or with symbols that are not in its vocabulary.
     """
+    from seqhub.evaluation.by_length import exact_match_by_length
     from seqhub.evaluation.introspect import load_tracer
     from seqhub.plots.accuracy_by_length import levels, plot_lengths
     from seqhub.plots.alignment import plot_alignment
     from seqhub.plots.confusion import plot_confusion
     from seqhub.plots.curves import plot_curves
-    from seqhub.plots.exact_match_by_length import counts_by_length, plot_exact_match
+    from seqhub.plots.exact_match_by_length import plot_exact_match
     from seqhub.plots.states import plot_states
     from seqhub.plots.tasks import draw_task_figures
     from seqhub.records import RunRecord
@@ -209,9 +210,10 @@ def draw(folder: Path, text: str | None = None, *, trust_remote_code: bool = Fal
         vocabulary = schema.vocabulary
         source = trace.inputs if vocabulary is None else vocabulary.split(trace.inputs)
         plot_alignment(source, trace.generated, trace.attention, written[-1], title=title)
-    if len(counts_by_length(record)) > 1:
+    exact = exact_match_by_length(record)
+    if len(exact) > 1:
         written.append(figures / "lengths.png")
-        plot_exact_match(record, written[-1])
+        plot_exact_match(exact, written[-1], title=f"{record.name}: exact match by length of the source")
     elif levels(record):
         written.append(figures / "lengths.png")
         plot_lengths(record, written[-1])

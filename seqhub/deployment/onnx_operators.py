@@ -68,8 +68,8 @@ def replace_recurrences(model: "PreTrainedModel") -> "PreTrainedModel":
     """
     changed = copy.deepcopy(model)
     by_columns = getattr(model.config, "inputs", None) == "one_hot"
-    decoder = changed.base_model.decoder if model.config.is_encoder_decoder else None
-    kept = set() if decoder is None else set(decoder.modules())
+    base: Any = changed.base_model
+    kept = set(base.decoder.modules()) if model.config.is_encoder_decoder else set()
     for parent in [module for module in changed.modules() if module not in kept]:
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.RNNBase) and not (by_columns and getattr(parent, "is_wide", False)):

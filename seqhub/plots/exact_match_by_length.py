@@ -2,67 +2,49 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from seqhub.errors import InvalidInputError
-from seqhub.metrics.intervals import wilson_interval
 from seqhub.plots.style import BLUE, LABEL, SMALL, TITLE, VERMILION, new_figure, save, tidy
-from seqhub.records import RunRecord
-
-_LEAST = 10  # sequences of a length; fewer have no point
 
 
-def counts_by_length(record: RunRecord) -> dict[int, tuple[int, int, bool]]:
-    """Return number of steps -> right sequences, all sequences, and whether training had this length.
+class ExactMatch(NamedTuple):
+    """Share of the targets of one length that are generated without an error, with its 95 % interval."""
 
-    The rows are those of the test split and of the test distributions; lengths with few rows are omitted. Empty if the
-    target is not a sequence.
-    """
-    counts: dict[int, list[int]] = {}
-    shortest, longest = record.evaluation.get("test", {}).get("length", (0, 0))
-    for split, metrics in record.evaluation.items():
-        if split == "test" or "@" in split:
-            by_length: Mapping[str, Any] = metrics.get("by_length", {})
-            for length, found in by_length.items():
-                before = counts.setdefault(int(length), [0, 0])
-                counts[int(length)] = [before[0] + found["correct"], before[1] + found["total"]]
-    return {
-        length: (right, total, shortest <= length <= longest)
-        for length, (right, total) in sorted(counts.items())
-        if total >= _LEAST
-    }
+    share: float
+    low: float
+    high: float
+    trained: bool  # whether the training rows have this length
 
 
-def plot_exact_match(record: RunRecord, path: Path) -> None:
+def plot_exact_match(found: Mapping[int, ExactMatch], path: Path, *, title: str) -> None:
     """Draw the exact match for each number of steps of the source, with 95 % intervals.
 
     Args:
-        record: Record of a run whose target is a sequence, after its evaluation.
+        found: Number of steps -> exact match.
         path: The PNG to write.
+        title: One line above the figure.
 
     Raises:
-        InvalidInputError: The record has no counts by length.
+        InvalidInputError: There are no lengths.
         SaveError: The file cannot be written.
     """
-    counts = counts_by_length(record)
-    if not counts:
-        raise InvalidInputError(f"no exact matches by length in run {record.name}; evaluate it again")
+    if not found:
+        raise InvalidInputError("no exact matches by length; need at least one length")
     figure = new_figure(3.4)
     axes = figure.subplots()
-    figure.suptitle(f"{record.name}: exact match by length of the source", fontsize=TITLE, x=0.01, ha="left")
+    figure.suptitle(title, fontsize=TITLE, x=0.01, ha="left")
     for trained, color, label in ((True, VERMILION, "lengths of training"), (False, BLUE, "other lengths")):
-        part = {length: (right, total) for length, (right, total, known) in counts.items() if known == trained}
+        part = {length: each for length, each in found.items() if each.trained == trained}
         if not part:
             continue
-        shares = [right / total for right, total in part.values()]
-        bounds = [wilson_interval(right, total) for right, total in part.values()]
-        below = [max(0.0, share - low) for share, (low, _) in zip(shares, bounds, strict=True)]
-        above = [max(0.0, high - share) for share, (_, high) in zip(shares, bounds, strict=True)]
+        below = [max(0.0, each.share - each.low) for each in part.values()]
+        above = [max(0.0, each.high - each.share) for each in part.values()]
         axes.errorbar(
-            list(part), shares, yerr=[below, above], color=color, marker="o", markersize=4, linewidth=1.2, capsize=2,
-            label=label,
+            list(part), [each.share for each in part.values()], yerr=[below, above], color=color, marker="o",
+            markersize=4, linewidth=1.2, capsize=2, label=label,
         )  # fmt: skip
     axes.set_xlabel("steps of the source", fontsize=LABEL)
     axes.set_ylabel("test exact match, 95 % interval", fontsize=LABEL)

@@ -25,6 +25,7 @@ FAMILIES = {  # one model of each family that has released models
     "recurrent": "qrsu-hard-lstm",
     "conv_recurrent": "chirps-direction-cnn_lstm",
     "locally_connected": "windows-k4-n8-locally_connected",
+    "recurrent_seq2seq": "date_translation-years1000-2999-gru_seq2seq_additive",
     "sequence_autoencoder": "ramps-tutorial-lstm_autoencoder",
 }
 
@@ -118,7 +119,8 @@ def test_a_copy_with_code_has_the_files_of_save_pretrained(family: str, tmp_path
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_copy_with_code_loads_without_seqhub(family: str, tmp_path: Path) -> None:
     copy_with_code(FAMILIES[family], tmp_path / "copy")
-    auto_class = "AutoModel" if family == "sequence_autoencoder" else "AutoModelForSequenceClassification"
+    own = {"sequence_autoencoder": "AutoModel", "recurrent_seq2seq": "AutoModelForSeq2SeqLM"}
+    auto_class = own.get(family, "AutoModelForSequenceClassification")
     code = (
         f"{WITHOUT_SEQHUB}\n"
         f"from transformers import {auto_class}\n"

@@ -9,10 +9,11 @@ from PIL import Image
 
 from seqhub.cli.results import draw
 from seqhub.errors import InvalidInputError
+from seqhub.evaluation.by_length import exact_match_by_length
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.introspect import load_tracer
 from seqhub.plots.alignment import plot_alignment
-from seqhub.plots.exact_match_by_length import counts_by_length, plot_exact_match
+from seqhub.plots.exact_match_by_length import plot_exact_match
 from seqhub.records import RunRecord
 from tests.helpers.example_configs import small_run
 
@@ -49,12 +50,14 @@ def test_a_run_has_both_figures(task_id: str, tmp_path: Path) -> None:
     assert "lengths.png" not in {path.name for path in draw(folder)}
     record = evaluate(folder, num_examples=300, sibling_examples=100)
     assert {"alignment.png", "lengths.png"} <= {path.name for path in draw(folder)}
-    counts = counts_by_length(record)
+    found = exact_match_by_length(record)
     by_length = record.evaluation["test"]["by_length"]
     assert sum(count["total"] for count in by_length.values()) == 300
-    assert all(found[:2] == (by_length[str(n)]["correct"], by_length[str(n)]["total"])
-               for n, found in counts.items() if found[2])  # fmt: skip
-    assert {found[2] for found in counts.values()} == {True, False}
+    for length, each in found.items():
+        if each.trained:
+            assert each.share == by_length[str(length)]["correct"] / by_length[str(length)]["total"]
+        assert 0 <= each.low <= each.share <= each.high <= 1
+    assert {each.trained for each in found.values()} == {True, False}
     trace = load_tracer(folder)(record.probes[0])
     assert trace.attention is not None
     assert trace.attention.shape == (len(trace.generated), len(record.probes[0].split(" ")) if "reverse" in task_id else
@@ -64,5 +67,6 @@ def test_a_run_has_both_figures(task_id: str, tmp_path: Path) -> None:
 
 def test_a_run_before_its_evaluation_has_no_exact_matches(tmp_path: Path) -> None:
     small_run("reverse_words/short", tmp_path / "run")
+    found = exact_match_by_length(RunRecord.load(tmp_path / "run"))
     with pytest.raises(InvalidInputError, match="no exact matches by length"):
-        plot_exact_match(RunRecord.load(tmp_path / "run"), tmp_path / "a.png")
+        plot_exact_match(found, tmp_path / "a.png", title="")

@@ -395,6 +395,8 @@ def sequence_to_sequence(config: TaskConfig, model: str) -> Settings:
     if config.name == "single":  # 1,439 images, and 180 for validation: too few to stop at the first without an error
         single = {"data": "splits", "epochs": 30, "max_sequences": 60_000, "stop_at": "none"}
         settings |= {**single, "model_options": {"dropout": 0.2}}
+    if config.name == "several":  # the same few images side by side, which a wider network memorises
+        settings |= {"hidden_size": 48, "stop_at": "none", "model_options": {"dropout": 0.3}}
     return settings
 
 

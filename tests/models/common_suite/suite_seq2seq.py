@@ -83,6 +83,18 @@ class CommonTests(ModelTesterMixin):
     def test_config(self):
         self.config_tester.run_common_tests()
 
+    def test_inputs_embeds_matches_input_ids(self):
+        """As in the mixin, which assumes one embedding of source and target; here each has its own."""
+        config, inputs = self.model_tester.prepare_config_and_inputs_for_common()
+        model = self.all_model_classes[0](config).eval()
+        embeds = {
+            "inputs_embeds": model.get_input_embeddings()(inputs["input_ids"]),
+            "decoder_inputs_embeds": model.base_model.embed_tokens(inputs["decoder_input_ids"]),
+            "attention_mask": inputs["attention_mask"],
+        }
+        with torch.no_grad():
+            torch.testing.assert_close(model(**embeds)[0], model(**inputs)[0])
+
 
 class ValueTests(CommonTests):
     """Tests of models whose source has real values of another width than the states."""
