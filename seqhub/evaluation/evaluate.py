@@ -178,7 +178,10 @@ def _metrics(
     batches: Iterable[dict[str, "Tensor"]],
     metadata: dict[str, Any],
 ) -> SplitMetrics:
-    metrics = _accumulate(model, split, rows, batches).metrics()
+    accumulated = _accumulate(model, split, rows, batches)
+    metrics = accumulated.metrics()
+    if split.ref.is_custom and split.schema.target in ("class", "step_class"):
+        metrics["calibration"] = accumulated.calibration.metrics()
     chance = None if split.ref.is_custom else split.task.chance(split.config)
     if chance is not None and chance < 1:
         metrics["scaled"] = scaled_score(metrics["accuracy"], chance)

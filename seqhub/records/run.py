@@ -50,6 +50,7 @@ class SplitMetrics(TypedDict):
     token_interval: NotRequired[list[float]]
     edit_distance: NotRequired[float]
     edit_interval: NotRequired[list[float]]
+    calibration: NotRequired[dict[str, Any]]  # of a file with classes, see `metrics.calibration`
     legal: NotRequired[dict[str, float]]  # metrics of the grammar of a task
     paper: NotRequired[dict[str, Any]]  # metrics by the rule of the task's source
     # `verify` and later versions may add other keys
