@@ -394,7 +394,8 @@ CASES: dict[str, FileCase] = {
     ),
     "weather": FileCase(
         "Weather of each day of a week in Seattle", "vega_datasets==0.9.0", "NOAA (2015)",
-        "package MIT; data in the public domain", weather, ("--target", "weather", "--inputs", "days", "--time", "week"),
+        "package MIT; data in the public domain", weather,
+        ("--target", "weather", "--inputs", "days", "--time", "week"),
     ),
     "weather_tomorrow": FileCase(
         "Weather of the next day in Seattle", "vega_datasets==0.9.0", "NOAA (2015)",
@@ -428,3 +429,18 @@ CASES: dict[str, FileCase] = {
         surnames,
     ),
 }  # fmt: skip
+
+
+_DTW = "nearest neighbour, DTW"
+_BAKE_OFF = "Bagnall et al. (2017)"  # singleTrainTest.csv in tslearn, column DTW_R1_1NN
+_REDUX = "Middlehurst et al. (2024)"  # resample 0 of InceptionTime_accuracy.csv in aeon
+_UEA = "Bagnall et al. (2018)"
+PUBLISHED: dict[str, tuple[tuple[str, float, str], ...]] = {
+    "GunPoint": ((_DTW, 0.906667, _BAKE_OFF), ("InceptionTime", 1.0, _REDUX)),
+    "ArrowHead": ((_DTW, 0.702857, _BAKE_OFF), ("InceptionTime", 0.862857, _REDUX)),
+    "ItalyPowerDemand": ((_DTW, 0.950437, _BAKE_OFF), ("InceptionTime", 0.965986, _REDUX)),
+    "Trace": ((_DTW, 1.0, _BAKE_OFF), ("InceptionTime", 1.0, _REDUX)),
+    "JapaneseVowels": ((f"{_DTW} on all channels", 0.949, _UEA),),
+    "BasicMotions": ((f"{_DTW} on all channels", 0.975, _UEA),),
+}
+"""Published accuracies on the same training and test rows: method, accuracy and source."""

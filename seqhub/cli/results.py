@@ -218,7 +218,7 @@ def draw(folder: Path, text: str | None = None, *, trust_remote_code: bool = Fal
 
 
 def _channel_names(record: "RunRecord", number: int) -> list[str]:
-    """Return the names of the values of a step: columns if there is one for each channel, and those of missing values."""
+    """Return the names of the values of a step: columns if there is one for each channel, and the marks of gaps."""
     reading = record.data.get("reading", {})
     channels = len(reading.get("features", {}).get("center", range(number)))
     inputs = list(reading.get("inputs", ()))

@@ -288,16 +288,16 @@ def with_settings(command: Any, without: Collection[str] = ()) -> Any:
         if name in _OWN or name in without or default is MISSING:
             continue
         plain = next((t for t in (bool, int, float) if t in (kind, *getattr(kind, "__args__", ()))), str)
+        several = kind == tuple[str, ...]
+        annotated: Any = list[str] if several else plain
         shown = False if default is None and "default" in text else str(default).lower()
         flags = _FLAGS.get(name, ())
-        several = kind == tuple[str, ...]
         option = typer.Option(
             *flags, help=text, show_default=shown and not several, metavar="<str>" if several else None
         )
-        plain = list[str] if several else plain
         added.append(
             inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[plain | None, option]
+                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotated | None, option]
             )
         )
     command.__signature__ = signature.replace(parameters=[*own, *added])

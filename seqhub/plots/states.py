@@ -96,8 +96,11 @@ def plot_states(
     panels[-1].set_xlabel(f"step{cut}", fontsize=LABEL)
     if cut:
         for axes in (panels[0], panels[-1]):  # the others have colour bars there
-            axes.annotate("…", (1, 0.5), xycoords="axes fraction", xytext=(2, 0), textcoords="offset points",
-                          ha="left", va="center", fontsize=TITLE, annotation_clip=False).set_in_layout(False)  # fmt: skip
+            mark = axes.annotate(
+                "…", (1, 0.5), xycoords="axes fraction", xytext=(2, 0), textcoords="offset points", ha="left",
+                va="center", fontsize=TITLE, annotation_clip=False,
+            )  # fmt: skip
+            mark.set_in_layout(False)
     panels[-1].set_xlim(-0.5, T - 0.5)
     save(figure, path)
 

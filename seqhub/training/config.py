@@ -86,7 +86,7 @@ class TrainConfig:
     learning_rate: Annotated[float, "Learning rate at the start, or after warm-up"] = 1e-2
     schedule: Annotated[
         Schedule,
-        "Learning-rate schedule: constant, linear or cosine (to zero at max_sequences), one_cycle, step, plateau or error",
+        "Learning-rate schedule: constant, linear, cosine (to zero at max_sequences), one_cycle, step, plateau or error",
     ] = "constant"
     decay: Annotated[float, "Factor on the learning rate, for --schedule step and plateau; it rises if above 1"] = 0.1
     decay_every: Annotated[int, "Training sequences between two factors; 0 for a pass over the data"] = 0
