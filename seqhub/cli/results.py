@@ -229,7 +229,9 @@ def _channel_names(record: "RunRecord", number: int) -> list[str]:
 def _output_name(schema: "TaskSchema", logits: Any) -> str:
     if schema.target == "number":
         return "predicted number"
-    return f"score of the class {schema.labels[int(logits.argmax())]!r}" if len(logits) > 1 else "score"
+    from seqhub.plots.style import class_names
+
+    return f"score of the class {class_names(schema.labels)[int(logits.argmax())]!r}" if len(logits) > 1 else "score"
 
 
 def _readout_names(folder: Path, schema: "TaskSchema") -> tuple[str, ...]:

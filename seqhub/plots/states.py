@@ -13,7 +13,7 @@ from seqhub.errors import InvalidInputError
 from seqhub.plots.style import CYCLE, LABEL, SMALL, TITLE, class_names, legible, new_figure, save, tidy
 
 _LEGIBLE = 120  # letters that fit into the width of a card
-_INCHES_PER_UNIT = 0.16
+_INCHES_PER_UNIT, _MOST_INCHES = 0.16, 5.0
 _IN_BAR_COLUMN = 4  # letters of a name that fit into the column of the colour bars
 _MOST_LINES = 8  # beyond this number, features or classes are drawn as a heat map: lines would be indistinguishable
 _MOST_NAMES = 30  # rows of a heat map that are named
@@ -57,7 +57,10 @@ def plot_states(
     readout = None if readout is None else readout[:T]
     marked = [step for step in sorted(marked) if step < T]
     values = inputs if isinstance(inputs, np.ndarray) else None
-    heights = [_height(values), *(max(1.0, _INCHES_PER_UNIT * state.shape[1]) for state in states.values())]
+    heights = [
+        _height(values),
+        *(min(_MOST_INCHES, max(1.0, _INCHES_PER_UNIT * each.shape[1])) for each in states.values()),
+    ]
     if readout is not None:
         heights.append(max(1.3, _height(readout, named=bool(labels))))
     figure = new_figure(sum(heights) + 0.9)
@@ -128,7 +131,7 @@ def _height(values: Floats | None, *, named: bool = False) -> float:
     """Return the height of the input or the readout in inches; rows with names are as high as these."""
     if values is None:
         return 0.35
-    rows = values.shape[1]
+    rows: int = values.shape[1]
     if rows <= _MOST_LINES:
         return 1.0
     return 0.13 * rows if named and rows <= _MOST_NAMES else max(1.0, min(3.0, 0.06 * rows))

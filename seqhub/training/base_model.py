@@ -169,11 +169,11 @@ class BaseModel:
                     f"{config.task}, with {len(vocabulary.symbols):,}"
                 )
         for name in sorted(config_fields(config.model)):
-            ours, theirs = getattr(model.config, name, None), getattr(self.model.config, name, None)
-            if ours != theirs and name in _OF_ROWS:
-                raise InvalidConfigError(f"base_model={self.name}: has {name}={theirs}; {config.task} needs {ours}")
-            if ours != theirs:
-                raise InvalidConfigError.of(name, ours, f"{theirs}, as {self._is}", config.task)
+            value, wanted = getattr(model.config, name, None), getattr(self.model.config, name, None)
+            if value != wanted and name in _OF_ROWS:
+                raise InvalidConfigError(f"base_model={self.name}: has {name}={wanted}; {config.task} needs {value}")
+            if value != wanted:
+                raise InvalidConfigError.of(name, value, f"{wanted}, as {self._is}", config.task)
 
 
 def freeze(model: "PreTrainedModel", patterns: tuple[str, ...]) -> list[str]:

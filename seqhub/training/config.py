@@ -86,7 +86,7 @@ class TrainConfig:
     learning_rate: Annotated[float, "Learning rate at the start, or after warm-up"] = 1e-2
     schedule: Annotated[
         Schedule,
-        "Learning-rate schedule: constant, linear, cosine (to zero at max_sequences), one_cycle, step, plateau or error",
+        "Learning-rate schedule: constant, linear, cosine (to zero at the end), one_cycle, step, plateau or error",
     ] = "constant"
     decay: Annotated[float, "Factor on the learning rate, for --schedule step and plateau; it rises if above 1"] = 0.1
     decay_every: Annotated[int, "Training sequences between two factors; 0 for a pass over the data"] = 0
@@ -221,9 +221,9 @@ class TrainConfig:
             values["base_model"] = Path(self.base_model).resolve().name
         if self.data not in (STREAM, SPLITS):
             values["data"] = Path(self.data).name
-        defaults = {each.name: each.default for each in fields(self) if each.name in _ADDED}
-        for name, default in defaults.items():  # omitted when default, so that earlier checkpoints can be resumed
-            if values[name] == (list(default) if name == "freeze" else default):
+        added = {each.name: each.default for each in fields(self) if each.name in _ADDED}
+        for name, default in added.items():  # omitted when default, so that earlier checkpoints can be resumed
+            if values[name] == ([] if name == "freeze" else default):
                 del values[name]
         return {_RECORDED_AS.get(name, name): value for name, value in values.items()}
 
