@@ -45,7 +45,7 @@ def _verdict(lost: list[str], number: int) -> str:
 
 def _published(files: dict[str, Any]) -> list[str]:
     lines = [
-        "| data set | seqhub, median | published | method | source |",
+        "| dataset | seqhub, median | published | method | source |",
         "| --- | ---: | ---: | --- | --- |",
     ]
     for name, found in files.items():

@@ -75,7 +75,7 @@ def read_ts(text: str) -> list[tuple[list[list[float]], str]]:
 
 
 def archive_rows(package: Package, name: str) -> list[tuple[list[list[float]], str, str]]:
-    """Return channels, label and split of the rows of a data set of the archive, with a validation split."""
+    """Return channels, label and split of the rows of a dataset of the archive, with a validation split."""
     rows: list[Row] = []
     for split in ("TRAIN", "TEST"):
         for channels, label in read_ts(package.text(f"aeon/datasets/data/{name}/{name}_{split}.ts")):
@@ -97,7 +97,7 @@ def write_lines(path: Path, rows: Iterable[Row]) -> Path:
 
 
 def wide_csv(name: str) -> Callable[[Package, Path], Path]:
-    """Return a writer of a univariate data set of the archive with one column for each step."""
+    """Return a writer of a univariate dataset of the archive with one column for each step."""
 
     def write(package: Package, folder: Path) -> Path:
         rows = archive_rows(package, name)

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 # Settings with options of their own below; `metavar` keeps the type column narrow, so that names are not cut off
 _OWN = {"task", "output_dir", "trackers", "record", "model_options", "data_options"}
 
-_FLAGS = {"trust_remote_code": ("--trust-remote-code",), "base_model": ("--from",)}  # the first without a --no- form
+_FLAGS = {  # without a --no- form, or with another name
+    "trust_remote_code": ("--trust-remote-code",),
+    "balanced_sampling": ("--balanced-sampling",),
+    "base_model": ("--from",),
+}
 
 RecipeName = Annotated[
     str, typer.Option("--recipe", help=f"Settings that replace the defaults below: {' or '.join(RECIPES)}")

@@ -1,28 +1,11 @@
 """Calibration: whether predictions with a probability of p are right with a frequency of p."""
 
-from typing import TypedDict
-
 import numpy as np
 from numpy.typing import NDArray
 
+from seqhub.records.run import CalibrationMetrics
+
 BINS = 10  # of equal width, from 0 to 1
-
-
-class CalibrationMetrics(TypedDict):
-    """Reliability of the most probable class.
-
-    Attributes:
-        error: Expected calibration error (Naeini et al., 2015, "Obtaining Well Calibrated Probabilities Using Bayesian
-            Binning"): mean over predictions of the difference between confidence and accuracy of their bin.
-        counts: Number of predictions in each of `BINS` bins of their probability.
-        confidence: Mean probability in each bin, 0 in empty ones.
-        accuracy: Share of right predictions in each bin, 0 in empty ones.
-    """
-
-    error: float
-    counts: list[int]
-    confidence: list[float]
-    accuracy: list[float]
 
 
 class Calibration:

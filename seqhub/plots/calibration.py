@@ -1,20 +1,17 @@
 """Reliability diagram: accuracy of predictions against their probability."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from matplotlib.ticker import PercentFormatter
 
 from seqhub.errors import InvalidInputError
 from seqhub.plots.style import BLUE, GREY, LABEL, SMALL, TITLE, legible, new_figure, save, tidy
-
-if TYPE_CHECKING:
-    from seqhub.metrics.calibration import CalibrationMetrics
+from seqhub.records.run import CalibrationMetrics
 
 _FEW = 5  # predictions below which a bar is drawn lighter
 
 
-def plot_calibration(metrics: "CalibrationMetrics", path: Path, *, title: str) -> None:
+def plot_calibration(metrics: CalibrationMetrics, path: Path, *, title: str) -> None:
     """Draw the accuracy of the most probable class against its probability, and the number of predictions below.
 
     Args:

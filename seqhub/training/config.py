@@ -23,7 +23,7 @@ _RECORDED_AS = {"task": "address", "criterion_scale": "strictness"}  # names in 
 _ADDED = (
     "patience",
     "class_weights",
-    "gradient_accumulation_steps",
+    "accumulation_steps",
     "plateau_patience",
     "balanced_sampling",
     "base_model",
@@ -70,8 +70,8 @@ class TrainConfig:
     epochs: Annotated[int, "Number of passes over the data; not for a stream"] = 1
     max_sequences: Annotated[int, "Number of training sequences after which an unsolved run ends"] = 100_000
     batch_size: Annotated[int, "Number of sequences in a batch, over all processes"] = 16
-    gradient_accumulation_steps: Annotated[
-        int, "Number of batches whose gradients are added up for an optimizer step, as one larger batch in less memory"
+    accumulation_steps: Annotated[
+        int, "Gradient accumulation: batches for an optimizer step, like one larger batch in less memory"
     ] = 1
     seed: Annotated[int, "Seed of weights, data and order"] = 0
     weights_seed: Annotated[int | None, "Seed for torch.manual_seed, to initialise weights as torch's modules do"] = (
@@ -192,11 +192,11 @@ class TrainConfig:
     @property
     def step_size(self) -> int:
         """Number of sequences for each optimizer step, over all processes."""
-        return self.batch_size * self.gradient_accumulation_steps
+        return self.batch_size * self.accumulation_steps
 
     @property
     def computes_validation_loss(self) -> bool:
-        """Whether validations compute the loss of all their rows; others may end early."""
+        """True if validations compute the loss of all their rows; others may end early."""
         return self.patience > 0 or self.schedule == "plateau" or self.task.name == FILE
 
     @property

@@ -132,9 +132,7 @@ def outside(figure: Figure) -> list[str]:
     shown = [(text, box) for text, box in found if text.get_visible() and box.width and box.height]
     room = figure.bbox.padded(1.0)  # of rounding
     return [
-        text.get_text()
-        for text, box in shown
-        if not (room.contains(box.x0, box.y0) and room.contains(box.x1, box.y1)) and text.get_in_layout()
+        text.get_text() for text, box in shown if not (room.contains(box.x0, box.y0) and room.contains(box.x1, box.y1))
     ]
 
 
