@@ -19,28 +19,36 @@ def tables() -> str:
         "| file | kind | rows | classes | baseline | simple model | seqhub, median (range) | seconds |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    lost = []
+    lost, beaten = [], []
     for name, found in files.items():
-        best, wins = _best_baseline(found), _simple_wins(found)
-        if wins:
+        own, baseline, simple = median(_values(found)), _best(found, found["baselines"].values()), found["simple"]
+        results = {"baseline": baseline, "simple": simple["value"], "own": own}
+        if _is_better(found, simple["value"], own):
             lost.append(f"`{name}`")
-        simple = found["simple"]
+        if _is_better(found, baseline, own):
+            beaten.append(f"`{name}`")
+        best = _best(found, results.values())
+        cells = {
+            each: f"**{_shown(found, value)}**" if value == best else _shown(found, value)
+            for each, value in results.items()
+        }
         lines.append(
             f"| {CASES[name].title} | {found['task'].partition('/')[2]} | {sum(found['rows'].values()):,} "
-            f"| {found['classes'] or ''} | {_shown(found, best)} | {_marked(found, simple['value'], wins)} "
-            f"({simple['name']}) | {_range(found, wins)} | {_seconds(found)} |"
+            f"| {found['classes'] or ''} | {cells['baseline']} | {cells['simple']} ({simple['name']}) "
+            f"| {cells['own']} ({_range(found)}) | {_seconds(found)} |"
         )
-    lines += ["", _verdict(lost, len(files)), "", *_published(files), "", *_sources(files)]
+    lines += ["", _verdict(lost, beaten, len(files)), "", *_published(files), "", *_sources(files)]
     return "\n".join(lines)
 
 
-def _verdict(lost: list[str], number: int) -> str:
-    if not lost:
-        return f"On none of the {number} files is the simple model better than the median of seqhub."
-    return (
-        f"On {len(lost)} of the {number} files the simple model is better than the median of seqhub, and the better "
-        f"choice: {', '.join(lost)}."
-    )
+def _verdict(lost: list[str], beaten: list[str], number: int) -> str:
+    simple = f"The simple model is better than the median of seqhub on {len(lost)} of the {number} files"
+    baseline = f"the baseline on {len(beaten)}"
+    return f"{simple}{_listed(lost)}, and {baseline}{_listed(beaten)}. It is the better choice there."
+
+
+def _listed(names: list[str]) -> str:
+    return f" ({', '.join(names)})" if names else ""
 
 
 def _published(files: dict[str, Any]) -> list[str]:
@@ -71,29 +79,18 @@ def _best(found: dict[str, Any], values: Any) -> float:
     return float(max(values) if found["metric"] == "accuracy" else min(values))
 
 
-def _best_baseline(found: dict[str, Any]) -> float:
-    return _best(found, found["baselines"].values())
-
-
-def _simple_wins(found: dict[str, Any]) -> bool:
-    own = median(_values(found))
-    theirs = found["simple"]["value"]
-    return bool(theirs > own if found["metric"] == "accuracy" else theirs < own)
+def _is_better(found: dict[str, Any], one: float, other: float) -> bool:
+    return one > other if found["metric"] == "accuracy" else one < other
 
 
 def _shown(found: dict[str, Any], value: float) -> str:
     return f"{value:.1%}" if found["metric"] == "accuracy" else f"RMSE {value:.3g}"
 
 
-def _marked(found: dict[str, Any], value: float, bold: bool) -> str:
-    return f"**{_shown(found, value)}**" if bold else _shown(found, value)
-
-
-def _range(found: dict[str, Any], lost: bool) -> str:
+def _range(found: dict[str, Any]) -> str:
     values = _values(found)
-    middle = _shown(found, median(values))
-    ends = [_shown(found, each).removeprefix("RMSE ") for each in (min(values), max(values))]
-    return f"{middle if lost else f'**{middle}**'} ({ends[0]} to {ends[1]})"
+    low, high = (_shown(found, each).removeprefix("RMSE ") for each in (min(values), max(values)))
+    return f"{low} to {high}"
 
 
 def _seconds(found: dict[str, Any]) -> str:
