@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.timing import number
-from docs import model_types
+from docs import model_types, own_files
 from docs import sequence_to_sequence as sequence_page
 from docs import speed as speed_page
 from seqhub.cli.errors import script
@@ -41,6 +41,7 @@ def rendered() -> dict[str, str]:
         "docs/cli.md": command_line(),
         "docs/concepts.md": _fill(_page("docs/concepts.md"), "gradients", gradients()),
         "docs/model_types.md": _fill(_page("docs/model_types.md"), "types", model_types.table()),
+        "docs/own_files.md": _fill(_page("docs/own_files.md"), "measured", own_files.tables()),
         "docs/performance.md": _fill(_page("docs/performance.md"), "measured", speed_page.tables()),
         "docs/tasks/README.md": _fill(_page("docs/tasks/README.md"), "released", released()),
         "docs/tasks/qrsu.md": _fill(_page("docs/tasks/qrsu.md"), "seeds", qrsu_seeds()),

@@ -1,11 +1,13 @@
 """The command `python -m benchmarks.own_files`; see the package. Results are saved after each run."""
 
 import argparse
+import io
 import json
 import os
 import shlex
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +94,19 @@ def _sizes(record: RunRecord, file: Path) -> dict[str, int]:
 
 
 def _call(arguments: list[str]) -> None:
-    found = subprocess.run(
-        [str(Path(sys.executable).with_name("seqhub")), *arguments], check=False, capture_output=True, text=True
-    )
-    if found.returncode:
-        raise SystemExit(f"seqhub {shlex.join(arguments)}: {found.stderr.strip() or found.stdout.strip()}")
+    """Run a command of seqhub in this process, so that the libraries are imported once."""
+    from seqhub.cli import main as seqhub
+
+    errors, before = io.StringIO(), sys.argv
+    sys.argv = ["seqhub", *arguments]
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(errors):
+            seqhub()
+    except SystemExit as end:
+        if end.code:
+            raise SystemExit(f"{shlex.join(sys.argv)}: {errors.getvalue().strip()}") from None
+    finally:
+        sys.argv = before
 
 
 def _simple(file: Path, done: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Packages of the package index, of which single files are read; nothing is installed."""
+"""Files of packages of the package index; nothing is installed."""
 
 import subprocess
 import sys

@@ -58,8 +58,14 @@ def _symbols(source: DataSource, part: Batch) -> list[list[str]]:
     return [[names[id] for id in row[:length]] for row, length in zip(part.inputs, part.lengths, strict=True)]
 
 
-def _chosen(parts: Parts, fit: Callable[[Any, Any, float], Any], score: Callable[[Any, Any, Any], float],
-            rows: Callable[[Batch], Any], labels: Callable[[Batch], Any], joined: Callable[[Any, Any], Any]) -> Any:  # fmt: skip
+def _chosen(
+    parts: Parts,
+    fit: Callable[[Any, Any, float], Any],
+    score: Callable[[Any, Any, Any], float],
+    rows: Callable[[Batch], Any],
+    labels: Callable[[Batch], Any],
+    joined: Callable[[Any, Any], Any],
+) -> Any:
     """Return the model with the best penalty on the validation rows, fitted on them and the training rows."""
     train, validation = parts["train"], parts["validation"]
     found = {
@@ -79,7 +85,9 @@ def bag_of_ngrams(source: DataSource, parts: Parts) -> Found:
     words = source.file_rows is not None and source.file_rows.reading["tokens"] != "characters"
     longest = 2 if words else 4
     vectorizer = TfidfVectorizer(
-        analyzer=lambda row: [tuple(row[n : n + size]) for size in range(1, longest + 1) for n in range(len(row) - size + 1)],
+        analyzer=lambda row: [
+            tuple(row[n : n + size]) for size in range(1, longest + 1) for n in range(len(row) - size + 1)
+        ],
         min_df=2, sublinear_tf=True,
     )  # fmt: skip
     texts = {name: _symbols(source, part) for name, part in parts.items()}

@@ -23,6 +23,8 @@ _CAPTIONS = {
     "curves": "Loss and accuracy against the training sequences presented",
     "states": "Hidden and cell state over one test sequence, with the class probabilities after each step",
     "confusion": "How often each class was predicted on the test rows, as shares of each target",
+    "calibration": "Share of right predictions on the test rows against the probability of the predicted class",
+    "attribution": "Gradient times input of each value of one test row, and its sum for each channel",
     "lengths": "Test accuracy with its 95 % interval against sequence length",
     "alignment": "Attention of each generated symbol to the steps of a test sequence",
 }

@@ -21,7 +21,7 @@ _SUFFIXES = {".csv": Form.TABLE, ".jsonl": Form.JSON}
 
 
 def predict_command(
-    model: Annotated[Path, typer.Argument(help="Folder of a model", show_default=False)],
+    model: Annotated[str, typer.Argument(help="Folder of a model, or repository on a Hub", show_default=False)],
     data: Annotated[Path, typer.Argument(help="File of rows, as for `seqhub train FILE`", show_default=False)],
     out: Annotated[
         Path | None, typer.Option(help="File to write, .csv or .jsonl", show_default="standard output, as CSV")
@@ -36,6 +36,9 @@ def predict_command(
         str | None, typer.Option(help="Separator of the values in a line of a CSV file", show_default="comma or tab")
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Sequences in a batch")] = 256,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit of a repository", show_default="main")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --out")] = False,
     trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
@@ -56,8 +59,9 @@ def predict_command(
     from seqhub.evaluation.predict import predict
 
     found = predict(
-        model, data, inputs=inputs, separator=separator, batch_size=batch_size, trust_remote_code=trust_remote_code
-    )
+        model, data, inputs=inputs, separator=separator, batch_size=batch_size, revision=revision,
+        trust_remote_code=trust_remote_code,
+    )  # fmt: skip
     if out is None:
         for line in _lines(found, form):
             sys.stdout.write(line)

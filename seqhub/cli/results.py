@@ -163,6 +163,8 @@ def draw(folder: Path, text: str | None = None, *, trust_remote_code: bool = Fal
     from seqhub.evaluation.introspect import load_tracer
     from seqhub.plots.accuracy_by_length import levels, plot_lengths
     from seqhub.plots.alignment import plot_alignment
+    from seqhub.plots.attribution import plot_attribution
+    from seqhub.plots.calibration import plot_calibration
     from seqhub.plots.confusion import plot_confusion
     from seqhub.plots.curves import plot_curves
     from seqhub.plots.exact_match_by_length import plot_exact_match
@@ -221,7 +223,31 @@ def draw(folder: Path, text: str | None = None, *, trust_remote_code: bool = Fal
     if record.task.is_custom and "confusion" in tested:
         written.append(figures / "confusion.png")
         plot_confusion(tested["confusion"], schema.labels, written[-1], title=f"{title}: test rows")
+    if "calibration" in tested:
+        written.append(figures / "calibration.png")
+        plot_calibration(tested["calibration"], written[-1], title=f"{title}: test rows")
+    if record.task.is_custom and trace.saliency is not None:
+        written.append(figures / "attribution.png")
+        channels, output = _channel_names(record, trace.saliency.shape[1]), _output_name(schema, trace.logits)
+        plot_attribution(trace.inputs, trace.saliency, channels, written[-1], title=title, output=output)
     return written + draw_task_figures(figures, record, tracer)
+
+
+def _channel_names(record: "RunRecord", number: int) -> list[str]:
+    """Return the names of the values of a step: columns if there is one for each channel, and the marks of gaps."""
+    reading = record.data.get("reading", {})
+    channels = len(reading.get("features", {}).get("center", range(number)))
+    inputs = list(reading.get("inputs", ()))
+    names = inputs if len(inputs) == channels else [f"value {place}" for place in range(channels)]
+    return names + [f"{name} missing" for name in names] if number == 2 * channels else names
+
+
+def _output_name(schema: "TaskSchema", logits: Any) -> str:
+    if schema.target == "number":
+        return "predicted number"
+    from seqhub.plots.style import class_names
+
+    return f"score of the class {class_names(schema.labels)[int(logits.argmax())]!r}" if len(logits) > 1 else "score"
 
 
 def _readout_names(folder: Path, schema: "TaskSchema") -> tuple[str, ...]:

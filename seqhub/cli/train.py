@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 # Settings with options of their own below; `metavar` keeps the type column narrow, so that names are not cut off
 _OWN = {"task", "output_dir", "trackers", "record", "model_options", "data_options"}
 
-_FLAGS = {"trust_remote_code": ("--trust-remote-code",), "base_model": ("--from",)}  # the first without a --no- form
+_FLAGS = {  # without a --no- form, or with another name
+    "trust_remote_code": ("--trust-remote-code",),
+    "balanced_sampling": ("--balanced-sampling",),
+    "base_model": ("--from",),
+}
 
 RecipeName = Annotated[
     str, typer.Option("--recipe", help=f"Settings that replace the defaults below: {' or '.join(RECIPES)}")
@@ -315,16 +319,16 @@ def with_settings(command: Any, without: Collection[str] = ()) -> Any:
         if name in _OWN or name in without or default is MISSING:
             continue
         plain = next((t for t in (bool, int, float) if t in (kind, *getattr(kind, "__args__", ()))), str)
+        several = kind == tuple[str, ...]
+        annotated: Any = list[str] if several else plain
         shown = False if default is None and "default" in text else str(default).lower()
         flags = _FLAGS.get(name, ())
-        several = kind == tuple[str, ...]
         option = typer.Option(
             *flags, help=text, show_default=shown and not several, metavar="<str>" if several else None
         )
-        plain = list[str] if several else plain
         added.append(
             inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[plain | None, option]
+                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotated | None, option]
             )
         )
     command.__signature__ = signature.replace(parameters=[*own, *added])

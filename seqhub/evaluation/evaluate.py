@@ -198,6 +198,8 @@ def _metrics(
     accumulated: MetricAccumulator, split: Split, rows: int, scorer: Scorer, metadata: dict[str, Any]
 ) -> SplitMetrics:
     metrics = accumulated.metrics()
+    if split.ref.is_custom and split.schema.target in ("class", "step_class"):
+        metrics["calibration"] = accumulated.calibration.metrics()
     chance = None if split.ref.is_custom else split.task.chance(split.config)
     if chance is not None and chance < 1:
         metrics["scaled"] = scaled_score(metrics["accuracy"], chance)

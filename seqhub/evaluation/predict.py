@@ -16,6 +16,7 @@ from seqhub.data.long_form import read_grouped
 from seqhub.data.table_reader import UserTable, iterate_tables
 from seqhub.errors import InvalidInputError
 from seqhub.evaluation.load import head_of, load_model
+from seqhub.hub.fetch import fetch
 from seqhub.models.feature_extraction_series import SeriesFeatureExtractor
 from seqhub.models.predict import generate_texts, is_regression, labels_of, predict_logits, probabilities_of
 from seqhub.records import RunRecord
@@ -51,6 +52,7 @@ def predict(
     inputs: str | Sequence[str] | None = None,
     separator: str | None = None,
     batch_size: int = 256,
+    revision: str | None = None,
     trust_remote_code: bool = False,
 ) -> Iterator[Prediction]:
     """Yield the predictions of a saved model for the rows of a file or a list, in order.
@@ -59,20 +61,22 @@ def predict(
     filled and scaled, as for the training of the model.
 
     Args:
-        model: Model folder.
+        model: Model folder, or repository on a Hub, as in `me/reviews-lstm`; HF_ENDPOINT is the address of the Hub.
         data: File of rows, see `data.table_reader`; or a list of texts, or of raw series (steps, channels).
         inputs: Column of the texts or series, or columns of channels or steps; None for those of the training file, or
             `text` or `input_values` for another model.
         separator: Separator of the values in a line of a CSV file; None for a comma or a tab.
         batch_size: Sequences in a batch.
+        revision: Branch, tag or commit of a repository.
         trust_remote_code: Consent to run the code of a wrapped module, see `load.load_model`.
 
     Raises:
         FileNotFoundError, CorruptFileError, InvalidConfigError: See `load.load_model`.
+        HubError: The Hub does not respond, or has no such repository.
         InvalidInputError: The model continues texts or reconstructs its inputs, the file has no such column, or a row
             is not valid; the message has its position.
     """
-    folder = Path(model)
+    folder = fetch(model, revision=revision, repo_type="model")
     predictor = _Predictor(folder, inputs, batch_size, trust_remote_code)
     if isinstance(data, (str, Path)) and predictor.options.id is not None:
         tables = iter([read_grouped(Path(data), replace(predictor.options, separator=separator))])

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
+from seqhub.metrics.calibration import Calibration
 from seqhub.metrics.classification import TOLERANCE, classification_metrics
 from seqhub.metrics.edit_distance import edit_distance
 from seqhub.metrics.intervals import wilson_interval
@@ -47,6 +48,7 @@ class MetricAccumulator:
         self._wrong = 0  # sequences with an output outside the tolerance of the task's source
         classes = len(schema.labels) if schema.has_class_table else 0
         self._confusion = np.zeros((classes, classes), dtype=np.int64)
+        self.calibration = Calibration()  # of classes of sequences or steps
         self._shares = {"token_accuracy": 0.0, "edit_distance": 0.0}  # sums over sequences
         self._by_length: dict[int, list[int]] = {}  # steps of the inputs -> exact matches, and sequences
 
@@ -134,6 +136,8 @@ class MetricAccumulator:
             self._parts.append((values, np.stack([probabilities, labels.astype(np.float64)], axis=1)))
         elif self.schema.target in ("class", "multi_label"):
             self._parts.append((probabilities, labels))
+            if self.schema.target == "class":
+                self.calibration.add(probabilities, labels)
         elif self.schema.target == "sequence":
             self._add_sequences(probabilities, labels, lengths[:left], generated)
         else:
@@ -151,6 +155,7 @@ class MetricAccumulator:
         self._counts["steps"] += int(counted.sum())
         if self.schema.target == "step_class":
             self._add_prefixes(hits, counted)
+            self.calibration.add(probabilities[counted], labels[counted])
         label_probabilities = np.take_along_axis(probabilities, np.maximum(labels, 0)[..., None], axis=-1)[..., 0]
         self._loss -= float(np.log(np.maximum(label_probabilities[counted], np.finfo(np.float64).tiny)).sum())
         if self.schema.has_class_table:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from seqhub.errors import InvalidInputError
-from seqhub.plots.style import LABEL, SMALL, TITLE, new_figure, save, shorten
+from seqhub.plots.style import LABEL, SMALL, TITLE, WIDTH, class_names, legible, new_figure, save
 
 _MOST_NUMBERS = 20  # classes up to which the counts are written
 _MOST_NAMES = 60  # classes up to which they are named
@@ -31,17 +31,19 @@ def plot_confusion(confusion: Sequence[Sequence[int]], labels: Sequence[str], pa
     if counts.shape != (size, size) or not size:
         raise InvalidInputError(f"confusion matrix of shape {counts.shape} for {size} labels; must be square")
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    figure = new_figure(min(8.0, 2.2 + 0.3 * size))
-    figure.suptitle(title, fontsize=TITLE, x=0.01, ha="left")
+    height = min(8.0, 2.2 + 0.3 * size)
+    figure = new_figure(height, min(WIDTH, height + 2.6))
+    figure.suptitle(legible(title), fontsize=TITLE, x=0.01, ha="left")
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     if size <= _MOST_NUMBERS:
         for (row, column), count in np.ndenumerate(counts):
             color = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{count:,}", ha="center", va="center", color=color, fontsize=SMALL - 1)
-    names = [shorten(label) for label in labels] if size <= _MOST_NAMES else []
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=SMALL if size <= _MOST_NUMBERS else 5)
-    axes.set_yticks(range(len(names)), names, fontsize=SMALL if size <= _MOST_NUMBERS else 5)
+    size_of_names = SMALL if size <= _MOST_NUMBERS else max(4.5, SMALL - (size - _MOST_NUMBERS) / 8)
+    names = class_names(labels) if size <= _MOST_NAMES else []
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size_of_names)
+    axes.set_yticks(range(len(names)), names, fontsize=size_of_names)
     axes.set_xlabel("predicted", fontsize=LABEL)
     axes.set_ylabel("target", fontsize=LABEL)
     bar = figure.colorbar(image, ax=axes, pad=0.02)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from seqhub.errors import InvalidInputError
-from seqhub.plots.style import BLUE, GREEN, LABEL, SMALL, TITLE, VERMILION, draw_chance, new_figure, save, tidy
+from seqhub.plots.style import BLUE, GREEN, LABEL, SMALL, TITLE, VERMILION, draw_chance, legible, new_figure, save, tidy
 
 _LOG_RANGE = 3  # smallest ratio of the losses for a log axis
 _FEW_DECADES = 2  # below, the axis has ticks at 1, 2 and 5
@@ -44,18 +44,20 @@ def plot_curves(
         raise InvalidInputError(f"no rows of history for {path}; a curve needs at least one")
     figure = new_figure(5.0)
     loss, accuracy = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.15))
-    figure.suptitle(title, fontsize=TITLE, x=0.01, ha="left")
+    figure.suptitle(legible(title), fontsize=TITLE, x=0.01, ha="left")
 
-    losses = _column(history, "loss")
+    losses, validated = _column(history, "loss"), _column(history, "validation_loss")
     loss.plot(*losses, color=BLUE, linewidth=1.4)
-    positive = [value for value in losses[1] if value > 0]  # float32 probabilities reach exactly 1
+    if validated[0]:
+        loss.plot(*validated, color=VERMILION, linewidth=0, marker="o", markersize=3.5)
+    positive = [value for value in (*losses[1], *validated[1]) if value > 0]  # float32 probabilities reach exactly 1
     if positive and max(positive) >= _LOG_RANGE * min(positive):  # a smaller range would have no round numbers
         loss.set_yscale("log")
         decades = math.log10(max(positive) / min(positive))
         loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < _FEW_DECADES else (1,)))
         loss.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         loss.yaxis.set_minor_formatter(NullFormatter())
-    loss.set_ylabel(f"training loss ({loss_unit})", fontsize=LABEL)
+    loss.set_ylabel(f"{'loss' if validated[0] else 'training loss'} ({loss_unit})", fontsize=LABEL)
 
     draw_chance(accuracy, chance)
     accuracy.plot(*_column(history, "accuracy"), color=BLUE, linewidth=1.4, label="training sequences")

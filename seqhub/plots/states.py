@@ -10,12 +10,14 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
-from seqhub.plots.style import CYCLE, LABEL, SMALL, TITLE, new_figure, save, shorten, tidy
+from seqhub.plots.style import CYCLE, LABEL, SMALL, TITLE, class_names, legible, new_figure, save, tidy
 
 _LEGIBLE = 120  # letters that fit into the width of a card
-_INCHES_PER_UNIT = 0.16
+_INCHES_PER_UNIT, _MOST_INCHES = 0.16, 5.0
 _IN_BAR_COLUMN = 4  # letters of a name that fit into the column of the colour bars
 _MOST_LINES = 8  # beyond this number, features or classes are drawn as a heat map: lines would be indistinguishable
+_MOST_NAMES = 30  # rows of a heat map that are named
+_MOST_STEPS = 500  # longer sequences are cut off with a mark
 
 Floats = NDArray[np.floating[Any]]
 
@@ -33,7 +35,8 @@ def plot_states(
     """Draw each state as a heat map over time, one unit a row, with the input above and the readout below.
 
     Symbols are written out up to 120 letters; of longer sequences only the first, the last and the marked ones. Real
-    values are lines, or a heat map where there are more than 8 at a step.
+    values are lines, or a heat map where there are more than 8 at a step. Of more than 500 steps, the first 500 are
+    drawn, with a mark at the end.
 
     Args:
         inputs: The sequence: T symbols, or values (T, F).
@@ -49,13 +52,19 @@ def plot_states(
         SaveError: The file cannot be written.
     """
     _check(inputs, states, readout, labels, marked)
-    marked, T = sorted(marked), len(inputs)
+    total, T = len(inputs), min(len(inputs), _MOST_STEPS)
+    inputs, states = inputs[:T], {name: state[:T] for name, state in states.items()}
+    readout = None if readout is None else readout[:T]
+    marked = [step for step in sorted(marked) if step < T]
     values = inputs if isinstance(inputs, np.ndarray) else None
-    heights = [_height(values), *(max(1.0, _INCHES_PER_UNIT * state.shape[1]) for state in states.values())]
+    heights = [
+        _height(values),
+        *(min(_MOST_INCHES, max(1.0, _INCHES_PER_UNIT * each.shape[1])) for each in states.values()),
+    ]
     if readout is not None:
-        heights.append(max(1.3, _height(readout)))
+        heights.append(max(1.3, _height(readout, named=bool(labels))))
     figure = new_figure(sum(heights) + 0.9)
-    figure.suptitle(title, fontsize=TITLE, x=0.01, ha="left")
+    figure.suptitle(legible(title), fontsize=TITLE, x=0.01, ha="left")
     panels: list[Axes] = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[
         :, 0
     ].tolist()
@@ -81,10 +90,20 @@ def plot_states(
             panels[-1].set_ylim(-0.03, 1.03)
     for axes in panels[0 if values is not None else 1 :]:
         tidy(axes, grid=False)
+        if len(axes.get_yticks()) > _MOST_LINES and axes.images:
+            axes.tick_params(axis="y", labelsize=SMALL - 2)
         halo = [withStroke(linewidth=2.2, foreground="white")] if axes.images else []  # visible on any colour
         for step in marked:
             axes.axvline(step, color="black", linewidth=0.8, path_effects=halo)
-    panels[-1].set_xlabel("step", fontsize=LABEL)
+    cut = f" (the first {T:,} of {total:,})" if total > T else ""
+    panels[-1].set_xlabel(f"step{cut}", fontsize=LABEL)
+    if cut:
+        for axes in (panels[0], panels[-1]):  # the others have colour bars there
+            mark = axes.annotate(
+                "…", (1, 0.5), xycoords="axes fraction", xytext=(2, 0), textcoords="offset points", ha="left",
+                va="center", fontsize=TITLE, annotation_clip=False,
+            )  # fmt: skip
+            mark.set_in_layout(False)
     panels[-1].set_xlim(-0.5, T - 0.5)
     save(figure, path)
 
@@ -108,19 +127,23 @@ def _check(
         raise InvalidInputError(f"{wrong}; must have at least one state, and marked steps from 0 to {T - 1}")
 
 
-def _height(values: Floats | None) -> float:
-    """Return the height of the input or the readout in inches."""
+def _height(values: Floats | None, *, named: bool = False) -> float:
+    """Return the height of the input or the readout in inches; rows with names are as high as these."""
     if values is None:
         return 0.35
-    return 1.0 if values.shape[1] <= _MOST_LINES else max(1.0, min(3.0, 0.06 * values.shape[1]))
+    rows: int = values.shape[1]
+    if rows <= _MOST_LINES:
+        return 1.0
+    return 0.13 * rows if named and rows <= _MOST_NAMES else max(1.0, min(3.0, 0.06 * rows))
 
 
 def _write_symbols(axes: Axes, symbols: Sequence[str], marked: Sequence[int]) -> None:
     """Write the sequence as text; marked symbols are raised and boxed."""
     axes.set_axis_off()
+    symbols = [legible(symbol) for symbol in symbols]
     letters = len(symbols) * max(map(len, symbols))  # all symbols take the width of the widest one
-    legible = letters <= _LEGIBLE
-    size = min(10.0, 760 / letters) if legible else 10.0  # points: as wide as a step, and no larger than 10
+    readable = letters <= _LEGIBLE
+    size = min(10.0, 760 / letters) if readable else 10.0  # points: as wide as a step, and no larger than 10
     for step, symbol in enumerate(symbols):
         if step in marked:
             axes.text(
@@ -128,7 +151,7 @@ def _write_symbols(axes: Axes, symbols: Sequence[str], marked: Sequence[int]) ->
                 bbox={"boxstyle": "round,pad=0.15", "facecolor": "black", "edgecolor": "none"},
             )  # fmt: skip
             axes.plot([step, step], [-0.5, 0.4], color="black", linewidth=0.8, clip_on=False)
-        elif legible or step in (0, len(symbols) - 1):
+        elif readable or step in (0, len(symbols) - 1):
             axes.text(step, 0.0, symbol, ha="center", va="center", family="monospace", size=size)
     axes.set_ylim(-0.5, 1)
 
@@ -139,9 +162,12 @@ def _draw_values(axes: Axes, values: Floats, names: Sequence[str], what: str) ->
     if values.shape[1] > _MOST_LINES:
         axes.imshow(values.T, aspect="auto", cmap="Greys", interpolation="nearest",
                     extent=(-0.5, len(values) - 0.5, values.shape[1] + 0.5, 0.5))  # fmt: skip
-        axes.set_yticks([1, values.shape[1]])
+        if any(names) and len(names) <= _MOST_NAMES:
+            axes.set_yticks(range(1, len(names) + 1), class_names(names))
+        else:
+            axes.set_yticks([1, values.shape[1]])
         return
-    shown = [shorten(name) for name in names]
+    shown = class_names(names) if any(names) else list(names)
     for number, name in enumerate(shown):
         dashed = "-" if number < len(CYCLE) else (0, (2, 1))  # there are more lines than colours
         color = CYCLE[number % len(CYCLE)]

@@ -1,6 +1,7 @@
 """Shared size, palette and file output of all figures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,6 +10,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from matplotlib.text import Text
 
 from seqhub.io import write_atomically
 
@@ -19,6 +22,13 @@ GREY = "#6b6b6b"  # reference lines; contrast 5 : 1 against white
 
 WIDTH = 8.0  # inches: 800 pixels at the 100 pixels an inch that the font sizes are meant for
 _PIXELS_PER_INCH = 200  # twice that, for dense screens
+
+_OTHER_SCRIPTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei", "Droid Sans Fallback", "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei",
+    "Noto Sans Thai", "Noto Sans Devanagari", "Arial Unicode MS",
+)  # fmt: skip
+"""Fonts for scripts that DejaVu Sans does not have, by preference."""
 
 TITLE, LABEL, SMALL = 12, 10, 9  # font sizes in points
 
@@ -49,6 +59,45 @@ def shorten(name: str, letters: int = 16) -> str:
     return name if len(name) <= letters else f"{name[: letters - 1]}…"
 
 
+def class_names(names: Sequence[str], letters: int = 16) -> list[str]:
+    """Return names of classes for a legend or an axis: short, different, and in characters that a font has.
+
+    A name in a script for which no font is installed is replaced by LABEL_ and its number, as transformers names
+    classes; names that are equal after `shorten` get their number.
+
+    >>> class_names(["good", "not recommended at all", "not recommended yet"], 10)
+    ['good', 'not reco…1', 'not reco…2']
+    """
+    shown = [shorten(name, letters) if has_glyphs(name) else f"LABEL_{n}" for n, name in enumerate(names)]
+    return [
+        f"{name[: letters - 1 - len(str(n))].rstrip('…')}…{n}" if shown.count(name) > 1 else name
+        for n, name in enumerate(shown)
+    ]
+
+
+def legible(text: str) -> str:
+    """Return a text with an empty square for each character that no installed font has."""
+    return "".join(character if has_glyphs(character) else "□" for character in text)
+
+
+def has_glyphs(text: str) -> bool:
+    """Return whether the fonts of the figures have all characters of a text."""
+    return all(ord(character) in _characters() or character.isspace() for character in text)
+
+
+@cache
+def _families() -> tuple[str, ...]:
+    """Return the fonts of the figures: DejaVu Sans, and those for other scripts that are installed."""
+    installed = {font.name for font in fontManager.ttflist}
+    return ("DejaVu Sans", *(name for name in _OTHER_SCRIPTS if name in installed))
+
+
+@cache
+def _characters() -> frozenset[int]:
+    paths = [findfont(FontProperties(family=name)) for name in _families()]
+    return frozenset(code for path in paths for code in get_font(path).get_charmap())
+
+
 def draw_chance(axes: Axes, chance: float | None) -> None:
     """Draw and name a line at the chance level; nothing if it is None."""
     if chance is None:
@@ -71,6 +120,10 @@ def save(figure: Figure, path: Path, source: str | None = None) -> None:
     Raises:
         SaveError: The file cannot be written; an earlier file stays unchanged.
     """
+    if len(_families()) > 1:
+        for text in figure.findobj(Text):
+            if text.get_fontfamily() == ["sans-serif"]:
+                text.set_fontfamily(list(_families()))
     buffer = BytesIO()
     if path.suffix == ".svg":
         with rc_context({"svg.hashsalt": "seqhub"}):  # otherwise ids are random

@@ -30,6 +30,23 @@ class LabelCounts(TypedDict):
     total: int
 
 
+class CalibrationMetrics(TypedDict):
+    """Reliability of the most probable class.
+
+    Attributes:
+        error: Expected calibration error (Naeini et al., 2015, "Obtaining Well Calibrated Probabilities Using Bayesian
+            Binning"): mean over predictions of the difference between confidence and accuracy of their bin.
+        counts: Number of predictions in each of ten bins of their probability.
+        confidence: Mean probability in each bin, 0 in empty ones.
+        accuracy: Share of right predictions in each bin, 0 in empty ones.
+    """
+
+    error: float
+    counts: list[int]
+    confidence: list[float]
+    accuracy: list[float]
+
+
 class SplitMetrics(TypedDict):
     """Metrics of a model on the rows of one split; see `metrics.classification` for their definitions."""
 
@@ -67,6 +84,7 @@ class SplitMetrics(TypedDict):
     edit_distance: NotRequired[float]
     edit_interval: NotRequired[list[float]]
     by_length: NotRequired[dict[str, ClassCounts]]  # number of steps -> sequences, for the target `sequence`
+    calibration: NotRequired[CalibrationMetrics]  # of a file with classes
     legal: NotRequired[dict[str, float]]  # metrics of the grammar of a task
     paper: NotRequired[dict[str, Any]]  # metrics by the rule of the task's source
     # `verify` and later versions may add other keys

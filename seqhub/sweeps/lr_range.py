@@ -51,7 +51,7 @@ def lr_range(config: TrainConfig, *, lowest: float = 1e-5, highest: float = 10.0
         config: Settings of a run. Its rate, schedule, length, validation and folder are ignored.
         lowest: First rate, above 0.
         highest: Last rate.
-        steps: Number of optimizer steps, with `config.batch_size` sequences each.
+        steps: Number of optimizer steps, with `config.step_size` sequences each.
 
     Raises:
         InvalidConfigError: A number out of range, or a setting that does not fit the task.
@@ -80,13 +80,14 @@ def lr_range(config: TrainConfig, *, lowest: float = 1e-5, highest: float = 10.0
             schedule="step",
             warmup=0,
             decay=(highest / lowest) ** (1 / (steps - 1)),
-            decay_every=config.batch_size,
+            decay_every=config.step_size,
             epochs=steps,  # enough, as each has at least one batch
-            max_sequences=steps * config.batch_size,
+            max_sequences=steps * config.step_size,
             stop_at="none",
             evaluate_every=1,
             evaluate_size=1,
-            checkpoint_every=steps * config.batch_size + 1,
+            checkpoint_every=steps * config.step_size + 1,
+            patience=0,
             trackers=(),
             record=(),
         )

@@ -16,7 +16,7 @@ _LARGEST = {  # upper bounds that catch typing errors
     "hidden_size": 65_536,
     "num_hidden_layers": 1_000,
     "batch_size": 1_000_000,
-    "gradient_accumulation_steps": 100_000,
+    "accumulation_steps": 100_000,
     "evaluate_size": 10_000_000,
     "threads": 1_024,
 }
@@ -80,7 +80,7 @@ def _check_ranges(config: TrainConfig) -> None:
         _require(config, each.name, not isinstance(value, float) or isfinite(value), "a finite number")
     sizes = ("hidden_size", "num_hidden_layers", "epochs", "max_sequences", "batch_size", "threads")
     for name in (*sizes, "evaluate_every", "evaluate_size", "checkpoint_every", "criterion_scale",
-                 "gradient_accumulation_steps", "plateau_patience"):  # fmt: skip
+                 "accumulation_steps", "plateau_patience"):  # fmt: skip
         value = getattr(config, name)
         _require(config, name, value is None or value >= 1, "at least 1")
     for name, largest in _LARGEST.items():
@@ -130,8 +130,8 @@ def _check_combinations(config: TrainConfig) -> None:
     _require(config, "balanced_sampling", once, "False with class_weights, which has the same purpose")
     ordered = not config.balanced_sampling or config.order_seed is None
     _require(config, "balanced_sampling", ordered, "False with order_seed, which determines the order of all rows")
-    whole = config.gradient_accumulation_steps == 1 or not config.chunk_steps
-    _require(config, "gradient_accumulation_steps", whole, "1 with chunk_steps, which has a step for each segment")
+    whole = config.accumulation_steps == 1 or not config.chunk_steps
+    _require(config, "accumulation_steps", whole, "1 with chunk_steps, which has a step for each segment")
     _require(config, "freeze", not config.freeze or config.base_model is not None, "omitted without a base model")
     own = config.base_model is None or config.weights_seed is None
     _require(config, "weights_seed", own, "omitted with a base model, which has the initial weights")

@@ -23,7 +23,7 @@ _RECORDED_AS = {"task": "address", "criterion_scale": "strictness"}  # names in 
 _ADDED = (
     "patience",
     "class_weights",
-    "gradient_accumulation_steps",
+    "accumulation_steps",
     "plateau_patience",
     "balanced_sampling",
     "base_model",
@@ -70,8 +70,8 @@ class TrainConfig:
     epochs: Annotated[int, "Number of passes over the data; not for a stream"] = 1
     max_sequences: Annotated[int, "Number of training sequences after which an unsolved run ends"] = 100_000
     batch_size: Annotated[int, "Number of sequences in a batch, over all processes"] = 16
-    gradient_accumulation_steps: Annotated[
-        int, "Number of batches whose gradients are added up for an optimizer step, as one larger batch in less memory"
+    accumulation_steps: Annotated[
+        int, "Gradient accumulation: batches for an optimizer step, like one larger batch in less memory"
     ] = 1
     seed: Annotated[int, "Seed of weights, data and order"] = 0
     weights_seed: Annotated[int | None, "Seed for torch.manual_seed, to initialise weights as torch's modules do"] = (
@@ -86,7 +86,7 @@ class TrainConfig:
     learning_rate: Annotated[float, "Learning rate at the start, or after warm-up"] = 1e-2
     schedule: Annotated[
         Schedule,
-        "Learning-rate schedule: constant, linear or cosine (to zero at max_sequences), one_cycle, step, plateau or error",
+        "Learning-rate schedule: constant, linear, cosine (to zero at the end), one_cycle, step, plateau or error",
     ] = "constant"
     decay: Annotated[float, "Factor on the learning rate, for --schedule step and plateau; it rises if above 1"] = 0.1
     decay_every: Annotated[int, "Training sequences between two factors; 0 for a pass over the data"] = 0
@@ -192,11 +192,11 @@ class TrainConfig:
     @property
     def step_size(self) -> int:
         """Number of sequences for each optimizer step, over all processes."""
-        return self.batch_size * self.gradient_accumulation_steps
+        return self.batch_size * self.accumulation_steps
 
     @property
     def computes_validation_loss(self) -> bool:
-        """Whether validations compute the loss of all their rows; others may end early."""
+        """True if validations compute the loss of all their rows; others may end early."""
         return self.patience > 0 or self.schedule == "plateau" or self.task.name == FILE
 
     @property
@@ -224,9 +224,9 @@ class TrainConfig:
             values["base_model"] = Path(self.base_model).resolve().name
         if self.data not in (STREAM, SPLITS):
             values["data"] = Path(self.data).name
-        defaults = {each.name: each.default for each in fields(self) if each.name in _ADDED}
-        for name, default in defaults.items():  # omitted when default, so that earlier checkpoints can be resumed
-            if values[name] == (list(default) if name == "freeze" else default):
+        added = {each.name: each.default for each in fields(self) if each.name in _ADDED}
+        for name, default in added.items():  # omitted when default, so that earlier checkpoints can be resumed
+            if values[name] == ([] if name == "freeze" else default):
                 del values[name]
         return {_RECORDED_AS.get(name, name): value for name, value in values.items()}
 

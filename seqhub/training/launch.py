@@ -30,7 +30,7 @@ _UNSUPPORTED = {  # variable -> values that leave the feature disabled
     "ACCELERATE_GRADIENT_CLIPPING": ("",),
 }
 _ALTERNATIVES = {
-    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "; use a larger --batch-size instead",
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "; use --accumulation-steps instead",
     "ACCELERATE_GRADIENT_CLIPPING": "; use --max-grad-norm instead",
 }
 

@@ -4,6 +4,7 @@ The loss of a model is a mean over its rows, or over their counted steps. Proces
 gradients are averaged over processes with equal weights.
 """
 
+import itertools
 from typing import Any, NamedTuple
 
 from accelerate import Accelerator
@@ -93,7 +94,7 @@ def shares_of(batch: dict[str, Tensor], schema: TaskSchema, shares: int) -> list
     ends = [rows * number // count for number in range(count + 1)]
     mask = batch["attention_mask"]
     found = []
-    for start, end in zip(ends, ends[1:], strict=False):
+    for start, end in itertools.pairwise(ends):
         part = {name: tensor[start:end] for name, tensor in batch.items()}
         weight = (end - start) / rows
         if schema.target == "inputs":  # the loss is a mean over steps

@@ -213,11 +213,11 @@ def _train(
 
         logits: list[Tensor] = []
         carried = None
-        divided = config.gradient_accumulation_steps > 1
+        divided = config.accumulation_steps > 1
         for part in segments(batch if local_rows else placeholder(batch), config.chunk_steps):
             scale = loss_scale(accelerator, bare_model, schema, part, local_rows, rows, divided=divided)
             extra: dict[str, Any] = {"past_key_values": carried, "use_cache": True} if config.chunk_steps else {}
-            shares = [(part, 1.0)] if not divided else shares_of(part, schema, config.gradient_accumulation_steps)
+            shares = [(part, 1.0)] if not divided else shares_of(part, schema, config.accumulation_steps)
             summed: list[Tensor] = []
             for number, (share, weight) in enumerate(shares, 1):
                 apart = number < len(shares) and world_size > 1  # gradients are averaged after the last share

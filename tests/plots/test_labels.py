@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from seqhub.errors import InvalidInputError
-from seqhub.plots import accuracy_by_length, confusion, curves, states
+from seqhub.metrics.calibration import Calibration
+from seqhub.plots import accuracy_by_length, attribution, calibration, confusion, curves, states
 from seqhub.tasks.ref import TaskRef
 
 NAMES = ["very positive review", "negative", "neutral", "mixed", "off topic", "spam", "a foreign language", "none"]
@@ -109,3 +111,105 @@ def test_the_title_of_a_benchmark_with_many_budgets_is_in_the_picture(drawn: Any
         (box,) = boxes(figure, [figure._suptitle])
         assert figure.bbox.contains(box.x0, box.y0)
         assert figure.bbox.contains(box.x1, box.y1)
+
+
+LONG = [f"not recommended at all, number {n}" for n in range(30)]
+CHINESE = ["正面", "负面", "中性", "不相关", "垃圾"] * 6
+
+
+def outside(figure: Figure) -> list[str]:
+    """Return the texts that leave the picture."""
+    undrawn = {  # labels of ticks beyond the ends of an axis
+        id(label)
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in axis.get_major_ticks()
+        if not min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
+        for label in (tick.label1, tick.label2)
+    }
+    texts = [text for text in figure.findobj(Text) if text.get_text().strip() and id(text) not in undrawn]
+    found = [(text, text.get_window_extent()) for text in texts]
+    shown = [(text, box) for text, box in found if text.get_visible() and box.width and box.height]
+    room = figure.bbox.padded(1.0)  # of rounding
+    return [
+        text.get_text() for text, box in shown if not (room.contains(box.x0, box.y0) and room.contains(box.x1, box.y1))
+    ]
+
+
+def collisions(figure: Figure, texts: Any) -> list[Any]:
+    found = [box.padded(-1.0) for box in boxes(figure, texts)]
+    return [pair for pair in combinations(found, 2) if Bbox.intersection(*pair) is not None]
+
+
+@pytest.mark.parametrize("names", [LONG, CHINESE], ids=["long", "Chinese"])
+@pytest.mark.parametrize("classes", [2, 8, 30])
+def test_figures_of_any_number_of_classes(classes: int, names: list[str], drawn: Any) -> None:
+    random = np.random.default_rng(classes)
+    labels, counts = names[:classes], random.integers(0, 999, (classes, classes)).tolist()
+    figure = drawn(
+        confusion, lambda: confusion.plot_confusion(counts, labels, Path("confusion.png"), title="评论.csv: test rows")
+    )
+    assert not outside(figure)
+    axes = figure.axes[0]
+    assert not collisions(figure, axes.get_xticklabels())
+    assert not collisions(figure, axes.get_yticklabels())
+    assert len({text.get_text() for text in axes.get_yticklabels()}) == classes
+    readout = random.dirichlet(np.ones(classes), 40)
+    figure = drawn(
+        states,
+        lambda: states.plot_states(
+            list("很好ab" * 10), {"hidden": np.ones((40, 4))}, Path("states.png"), title="x", readout=readout,
+            labels=labels,
+        ),
+    )  # fmt: skip
+    assert not outside(figure)
+    panel = next(axes for axes in figure.axes if axes.get_ylabel() == "probability")
+    shown = panel.get_legend().get_texts() if panel.get_legend() else panel.get_yticklabels()
+    assert len({text.get_text() for text in shown}) == classes
+    assert not collisions(figure, shown)
+
+
+def test_long_sequences_are_cut_with_a_mark(drawn: Any) -> None:
+    steps = 1_234
+    figure = drawn(
+        states,
+        lambda: states.plot_states(
+            ["w"] * steps, {"hidden": np.ones((steps, 4))}, Path("states.png"), title="x", readout=None, labels=[],
+            marked=[3, 900],
+        ),
+    )  # fmt: skip
+    assert figure.axes[1].get_xlim() == (-0.5, 499.5)
+    assert "the first 500 of 1,234" in figure.axes[1].get_xlabel()
+    assert any(text.get_text() == "…" for text in figure.axes[0].texts)
+    assert not outside(figure)
+
+
+@pytest.mark.parametrize("channels", [1, 30, 80])
+def test_attribution_has_a_row_and_a_sum_for_each_channel(channels: int, drawn: Any) -> None:
+    random = np.random.default_rng(channels)
+    values, gradient = random.normal(size=(2, 600, channels))
+    names = [f"a long name of a channel {n}" for n in range(channels)]
+    figure = drawn(
+        attribution,
+        lambda: attribution.plot_attribution(values, gradient, names, Path("a.png"), title="x", output="score"),
+    )
+    assert not outside(figure)
+    heat, bars = figure.axes[:2]
+    assert np.allclose([bar.get_width() for bar in bars.patches], (values * gradient).sum(axis=0))
+    assert np.allclose(heat.images[0].get_array(), (values * gradient)[:500].T)
+    assert "500 of 600" in heat.get_xlabel()
+
+
+def test_a_reliability_diagram_shows_the_bins(drawn: Any) -> None:
+    found = Calibration()
+    found.add(np.array([[0.95, 0.05], [0.45, 0.55], [0.2, 0.8]]), np.array([0, 0, 1]))
+    metrics = found.metrics()
+    assert metrics["error"] == pytest.approx((0.05 + 0.55 + 0.2) / 3)
+    figure = drawn(calibration, lambda: calibration.plot_calibration(metrics, Path("c.png"), title="x"))
+    assert not outside(figure)
+    upper, lower = figure.axes
+    assert [bar.get_height() for bar in upper.patches] == [0, 1, 1]
+    assert sum(bar.get_height() for bar in lower.patches) == 3
+    assert "26.7%" in upper.get_title(loc="left")
+    with pytest.raises(InvalidInputError, match="no predictions"):
+        calibration.plot_calibration(Calibration().metrics(), Path("c.png"), title="x")

@@ -11,10 +11,12 @@ import torch
 from seqhub.errors import InvalidConfigError
 from seqhub.sweeps.lr_range import RangeStep, lr_range, steepest
 from seqhub.training.config import TrainConfig
+from seqhub.training.configure import configure
 from seqhub.training.history import read_history
 from seqhub.training.recipes import recipe
 from seqhub.training.train import train
 from tests.helpers.cli_calls import assert_user_error, call
+from tests.helpers.own_files import reviews, write_csv
 
 
 def config(task_id: str = "qrsu/easy", **settings: Any) -> TrainConfig:
@@ -115,3 +117,12 @@ def test_a_picture_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         lambda: call("lr-range", "qrsu/easy", "--steps", 10, "--picture", tmp_path / "no" / "folder.png"),
         about="folder.png", folder=tmp_path,
     )  # fmt: skip
+
+
+def test_patience_and_accumulation_do_not_change_the_steps(tmp_path: Path) -> None:
+    """The recipe for files has a patience, which would end the test after a few validations."""
+    file = write_csv(tmp_path / "reviews.csv", ("text", "label"), reviews(60))
+    config = configure(str(file), hidden_size=4, batch_size=4, accumulation_steps=2)
+    found = lr_range(config, lowest=1e-5, highest=1e-3, steps=20)
+    assert len(found) >= 20  # the last batch of an epoch has fewer rows
+    assert found[-1].learning_rate == pytest.approx(1e-3, rel=0.4)

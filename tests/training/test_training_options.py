@@ -44,21 +44,21 @@ def test_accumulated_gradients_equal_those_of_a_larger_batch(tmp_path: Path, tas
         "optimizer": "sgd", "learning_rate": 0.5,
     }  # fmt: skip
     whole = configure(task, output_dir=tmp_path / "whole", batch_size=20, **settings)
-    divided = replace(whole, output_dir=tmp_path / "parts", batch_size=5, gradient_accumulation_steps=4)
+    divided = replace(whole, output_dir=tmp_path / "parts", batch_size=5, accumulation_steps=4)
     one, other = train(whole), train(divided)
     assert one is not None and other is not None
     assert one.optimizer_steps == other.optimizer_steps == 3
     first, second = (load_model(tmp_path / name).state_dict() for name in ("whole", "parts"))
     for name in first:
         torch.testing.assert_close(first[name], second[name], rtol=1e-4, atol=1e-5)
-    assert "gradient_accumulation_steps" not in one.training
-    assert other.training["gradient_accumulation_steps"] == 4
+    assert "accumulation_steps" not in one.training
+    assert other.training["accumulation_steps"] == 4
 
 
 def test_accumulation_in_the_native_loop(tmp_path: Path) -> None:
     config = configure("qrsu/easy", output_dir=tmp_path, batch_size=8, max_sequences=64, evaluate_size=16)
     whole = train_native(replace(config, batch_size=16))
-    divided = train_native(replace(config, gradient_accumulation_steps=2))
+    divided = train_native(replace(config, accumulation_steps=2))
     for name, weights in whole.model.weights.items():
         assert np.array_equal(weights, divided.model.weights[name])
 
@@ -99,7 +99,7 @@ def test_balanced_sampling_finds_more_rows_of_a_rare_class(tmp_path: Path) -> No
     [
         ({"balanced_sampling": True, "class_weights": True}, "has the same purpose"),
         ({"balanced_sampling": True, "order_seed": 1}, "order_seed"),
-        ({"gradient_accumulation_steps": 0}, "at least 1"),
+        ({"accumulation_steps": 0}, "at least 1"),
         ({"plateau_patience": 0}, "at least 1"),
         ({"schedule": "one_cycle", "warmup": 3}, "a rise of its own"),
         ({"schedule": "oncycle"}, "one_cycle"),
@@ -114,8 +114,8 @@ def test_settings_that_exclude_each_other(tmp_path: Path, settings: dict[str, An
 def test_balanced_sampling_needs_a_class_for_each_row(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfigError, match="balanced_sampling"):
         TrainConfig(task="qrsu/easy", output_dir=tmp_path, balanced_sampling=True)
-    with pytest.raises(InvalidConfigError, match="gradient_accumulation_steps"):
-        TrainConfig(task="echo/step3", output_dir=tmp_path, chunk_steps=5, gradient_accumulation_steps=2)
+    with pytest.raises(InvalidConfigError, match="accumulation_steps"):
+        TrainConfig(task="echo/step3", output_dir=tmp_path, chunk_steps=5, accumulation_steps=2)
 
 
 def test_one_cycle_is_the_schedule_of_torch() -> None:
@@ -152,7 +152,7 @@ def test_the_rate_falls_on_a_plateau(tmp_path: Path) -> None:
 
 def test_a_plateau_run_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def config_of(name: str) -> TrainConfig:
-        settings: dict[str, Any] = {"schedule": "plateau", "plateau_patience": 1, "gradient_accumulation_steps": 2}
+        settings: dict[str, Any] = {"schedule": "plateau", "plateau_patience": 1, "accumulation_steps": 2}
         settings |= {"balanced_sampling": True, "learning_rate": 0.05, "patience": 20, "epochs": 8, "hidden_size": 8}
         return replace(configure(str(rare(tmp_path)), output_dir=tmp_path / name, **settings), checkpoint_every=1)
 
