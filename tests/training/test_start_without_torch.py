@@ -150,7 +150,7 @@ def test_the_tokenizer_of_a_task_is_that_of_transformers(tmp_path: Path) -> None
     tokenizer = tokenizer_of(schema)
     assert tokenizer is not None
     (tmp_path / "ours").mkdir()
-    save_tokenizer(schema, tmp_path / "ours")
+    save_tokenizer(DataSource("qrsu/easy"), tmp_path / "ours")
     tokenizer.save_pretrained(tmp_path / "theirs")
     for path in (tmp_path / "theirs").iterdir():
         assert (tmp_path / "ours" / path.name).read_bytes() == path.read_bytes()
