@@ -71,7 +71,7 @@ def test_processes_of_the_launcher_are_detected(
         ({"ACCELERATE_DYNAMO_BACKEND": "INDUCTOR"}, "^ACCELERATE_DYNAMO_BACKEND=INDUCTOR of the launcher"),
         (
             {"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4"},
-            "_STEPS=4 of the launcher: not supported by seqhub; use a larger --batch-size instead$",
+            "_STEPS=4 of the launcher: not supported by seqhub; use --accumulation-steps instead$",
         ),
     ],
 )
