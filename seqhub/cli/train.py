@@ -138,7 +138,8 @@ def train_command(
     if config.task.name == FILE and form is Form.TABLE and launch().rank == 0:
         from seqhub.training.dataloaders import data_source
 
-        stderr().print(grid((str(config.file), ""), summary_rows(data_source(config))))
+        source = data_source(config)
+        stderr().print(grid((source.name, ""), summary_rows(source)))
     record = run(config, resume=resume, visible=form is Form.TABLE)
     if record is not None:  # the main process
         show(

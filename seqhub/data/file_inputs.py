@@ -175,8 +175,10 @@ def _numbers(pieces: list[Any], places: dict[str, int]) -> NDArray[np.int32]:
         return np.frombuffer("".join(pieces).encode("utf-32-le"), np.int32)
     if isinstance(pieces[0][0], int):
         return np.concatenate([np.array(piece, np.int32) for piece in pieces])
-    add = places.setdefault
-    return np.array([add(word, len(places)) for piece in pieces for word in piece], np.int32)
+    words = pa.array([word for piece in pieces for word in piece], pa.large_string()).dictionary_encode()
+    known = [places.setdefault(word, len(places)) for word in words.dictionary.to_pylist()]
+    found: NDArray[np.int32] = np.array(known, np.int32)[words.indices.to_numpy()]
+    return found
 
 
 def _content(piece: Any) -> bytes:

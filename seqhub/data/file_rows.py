@@ -81,7 +81,7 @@ def read_rows(file: Path, task: TaskRef, given: Mapping[str, Any]) -> FileRows:
         if tokenizer is not None:
             vocabulary = tokenizer_vocabulary(tokenizer, table.file.name)
             steps: NDArray[Any] = texts.numbers
-            reading |= {"tokens": "tokens", "tokenizer": options.tokens, "unknown_token": tokenizer.unk_token}
+            reading |= {"tokens": "tokens", "tokenizer": options.tokens_name, "unknown_token": tokenizer.unk_token}
         else:
             vocabulary, steps = _encode(texts, training, options, spaces, table)
             reading["tokens"] = "listed words" if spaces else options.tokens

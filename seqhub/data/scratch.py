@@ -6,6 +6,7 @@ use, so they vanish with the process, however it ends.
 
 import mmap
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
@@ -52,7 +53,9 @@ class GrowingArray:
             self._flush()
 
     def _flush(self) -> None:
-        self._file = self._file or _unnamed_file()
+        if self._file is None:
+            self._file = _unnamed_file()
+            weakref.finalize(self, self._file.close)
         try:
             for part in self._parts:
                 self._file.write(part.data)

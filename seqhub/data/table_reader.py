@@ -103,6 +103,13 @@ class UserTable:
             self._lists[name] = found  # parsed from texts, which takes long
         return found
 
+    def keys(self, name: str) -> pa.ChunkedArray:
+        """Return a column of names, such as those of groups: the texts of `texts`, with null for empty ones."""
+        column = self.texts(name)
+        if not pa.types.is_large_string(column.type):
+            return column
+        return pc.if_else(pc.equal(pc.utf8_trim_whitespace(column), ""), None, column)
+
     def kind(self, name: str) -> ColumnKind:
         """Return the kind of the values of a column, see `column_kind`."""
         if name not in self._kinds:
@@ -111,7 +118,10 @@ class UserTable:
 
     def texts(self, name: str) -> pa.ChunkedArray:
         """Return a column as in the file, without the interpretation of texts as numbers or lists."""
-        return _plain(self.columns.column(name))
+        column = self.columns.column(name)
+        if pa.types.is_float32(column.type) or pa.types.is_float16(column.type):  # so that 0.1 stays 0.1
+            column = column.cast(pa.float32()).cast(pa.string()).cast(pa.float64())
+        return _plain(column)
 
 
 def column_kind(column: pa.ChunkedArray) -> ColumnKind:
@@ -175,6 +185,12 @@ def iterate_tables(file: Path, separator: str | None = None, rows: int = _ROWS_A
     """
     with _readable(file):
         yield from _parts(file, separator, rows, 1 << 63)
+
+
+def text_lines(file: Path) -> Iterator[str]:
+    """Yield the lines of a text in UTF-8 with their ends; errors are those of `read_table`."""
+    with _readable(file):
+        yield from _text_lines(file, _MAX_BYTES)
 
 
 @contextmanager
@@ -408,19 +424,32 @@ def _of_objects(file: Path, rows: list[Any], lines: NDArray[np.int64] | None) ->
             where = f"row {row} of {file}" if lines is None else f"line {lines[row]} of {file}"
             raise InvalidInputError(f'{where} is not a JSON object, as in {{"text": ..., "label": ...}}')
     names = list(dict.fromkeys(name for each in rows for name in each))
-    columns = {name: _json_column([each.get(name) for each in rows], name, file) for name in names}
+    columns = {name: _json_column([each.get(name) for each in rows], name, file, lines) for name in names}
     return UserTable(file, pa.table(columns), lines)
 
 
-def _json_column(values: list[Any], name: str, file: Path) -> pa.Array:
+def _json_column(values: list[Any], name: str, file: Path, lines: NDArray[np.int64] | None) -> pa.Array:
     kinds = {type(value) for value in values if value is not None}
     if len(kinds) > 1 and not kinds & {list, dict}:  # numbers and texts, as in a CSV file
         values = [value if value is None else _shown(value) for value in values]
     try:
         return pa.array(values)
-    except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
+    except UnicodeEncodeError as error:  # an unpaired surrogate, which JSON can contain but UTF-8 cannot
+        row = next(row for row, value in enumerate(values) if not _is_utf8(value))
+        where = f"row {row} of {file}" if lines is None else f"line {lines[row]} of {file}"
+        wrong = error.object[error.start]
+        raise InvalidInputError(f"character {wrong!r} in column {name!r} in {where}; need a text in UTF-8") from None
+    except (pa.ArrowException, OverflowError) as error:
         reason = str(error).partition("\n")[0]
         raise InvalidInputError(f"column {name!r} of {file} has values of several types: {reason}") from None
+
+
+def _is_utf8(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shown(value: Any) -> str:
@@ -492,7 +521,7 @@ def _npz(file: Path) -> pa.Table:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             for name in arrays.files:
-                columns[name] = _array_column(arrays[name], name, file)
+                columns[name] = array_column(arrays[name], name, file)
     except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InvalidInputError(f"{file} cannot be read as NumPy's .npz: {str(error).partition(chr(10))[0]}") from None
     sizes = {name: len(column) for name, column in columns.items()}
@@ -502,7 +531,8 @@ def _npz(file: Path) -> pa.Table:
     return pa.table(columns)
 
 
-def _array_column(array: NDArray[Any], name: str, file: Path) -> pa.Array:
+def array_column(array: NDArray[Any], name: str, file: Path) -> pa.Array:
+    """Return an array with one entry for each row as a column: numbers, texts, or nested lists of numbers."""
     if array.dtype.kind not in "biufU" or not 1 <= array.ndim <= 3:
         raise InvalidInputError(
             f"array {name!r} of {file} has {array.ndim} dimensions of type {array.dtype}; need (rows,), (rows, steps) "

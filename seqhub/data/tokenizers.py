@@ -82,12 +82,11 @@ def schema_of_task(task: str | TaskRef, field: str | None = None) -> TaskSchema:
 
 def tokenizer_of_source(source: "DataSource") -> "TokenizersBackend | None":
     """Return the tokenizer that is saved with a model of the rows of a source; None for real values."""
-    name = None if source.file_rows is None else source.file_rows.reading.get("tokenizer")
-    if name is None:
+    if not source.schema.has_tokenizer:
         return tokenizer_of(source.schema)
     from seqhub.data.user_tokenizers import load_tokenizer
 
-    tokenizer = load_tokenizer(name)
+    tokenizer = load_tokenizer(source.options["tokens"])
     if source.file_rows is not None and (longest := source.file_rows.reading.get("max_length")) is not None:
         tokenizer.model_max_length = longest
     return tokenizer

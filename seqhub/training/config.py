@@ -181,6 +181,9 @@ class TrainConfig:
                 values[name] = getattr(defaults, name, None)
         if self.data not in (STREAM, SPLITS):
             values["data"] = Path(self.data).name
+        tokens = values["data_options"].get("tokens")
+        if tokens is not None and Path(tokens).is_dir():  # a tokenizer, which is saved with the model
+            values["data_options"]["tokens"] = Path(tokens).name
         for name in ("patience", "class_weights"):  # omitted when default, so that earlier checkpoints can be resumed
             if not values[name]:
                 del values[name]

@@ -5,11 +5,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from seqhub.errors import InvalidConfigError, UnknownNameError
+from seqhub.errors import HubError, InvalidConfigError, UnknownNameError
 from seqhub.models.ids import ModelId
 from seqhub.tasks.ref import FILE, TaskRef, file_stem
 from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
+
+_MOST_BETWEEN = 100_000  # training rows of a file between two validations; fewer if an epoch has fewer
 
 
 def configure(
@@ -23,7 +25,8 @@ def configure(
     """Return the settings of a run.
 
     Args:
-        task: Task id, or a file of rows; None if `data` is a file of rows.
+        task: Task id, or a file of rows, or the id of a dataset of a Hub, as in `me/reviews` or, if a task has the same
+            name, `hub:me/reviews`; None if `data` is one of these.
         recipe_name: Settings that replace the defaults, see `recipes.recipe`.
         kind: Kind of the rows of a file, as in `text-class`; None to choose it.
         data_options: Options for reading a file; for a file of rows see `data.file_kinds.FileOptions`.
@@ -33,6 +36,7 @@ def configure(
         UnknownNameError: Unknown task, config, setting or option.
         InvalidConfigError: Value out of range, or no task and no file.
         InvalidInputError: The file cannot be read, or its columns do not determine a choice.
+        HubError: The Hub does not respond, or has no such dataset.
     """
     known = [each.name for each in fields(TrainConfig)]
     for name in given:
@@ -67,7 +71,7 @@ def configure(
     if ref.name == FILE and "evaluate_every" not in given:
         from seqhub.training.dataloaders import data_source
 
-        rows = data_source(config).sizes["train"]
+        rows = min(_MOST_BETWEEN, data_source(config).sizes["train"])
         config = replace(config, evaluate_every=rows, checkpoint_every=max(rows, config.checkpoint_every))
     return config
 
@@ -81,13 +85,39 @@ def default_folder(task: TaskRef, model: str, seed: int, file: Path | None = Non
 def _file(task: str | TaskRef | None, data: object) -> Path | None:
     """Return the file of rows that is given as the task, or as the data without a task."""
     from seqhub.data.table_reader import looks_like_a_file
+    from seqhub.data.user_sources import HUB, resolve_file
 
     if task is None:
-        return None if data is None else Path(str(data))
+        return None if data is None else resolve_file(str(data))
     if isinstance(task, TaskRef) or ".py" in task:
         return None
-    if not looks_like_a_file(task) and not Path(task).is_file():
-        return None
+    known = task.startswith(HUB) or looks_like_a_file(task) or Path(task).is_file()
+    if not known:
+        return None if data is not None else _dataset(task)
     if data is not None:
         raise InvalidConfigError.of("data", data, f"omitted, as the rows are those of {task}")
-    return Path(task)
+    return resolve_file(task)
+
+
+def _dataset(task: str) -> Path | None:
+    """Return the file of a dataset of a Hub, whose id is not a task id; None for a task id.
+
+    Raises:
+        UnknownNameError: Neither a task nor a dataset.
+    """
+    from huggingface_hub import constants
+
+    from seqhub.data.user_sources import hub_file, looks_like_a_hub_id
+    from seqhub.tasks.registry import list_tasks
+
+    try:
+        TaskRef.parse(task)
+    except UnknownNameError as error:
+        name = task.partition("/")[0]
+        if name in (FILE, *list_tasks()) or not looks_like_a_hub_id(task) or constants.HF_HUB_OFFLINE:
+            raise
+        try:
+            return hub_file(task)
+        except HubError as other:
+            raise UnknownNameError(f"{error}; and no dataset of this name: {other}") from None
+    return None

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from seqhub.data.collate import collate_batch, to_tensors
 from seqhub.data.describe import warn
 from seqhub.data.source import DataSource
+from seqhub.data.user_sources import as_file
 from seqhub.errors import CorruptFileError, InvalidConfigError, OutputExistsError, SaveError, SeqhubError
 from seqhub.evaluation.evaluate import evaluate
 from seqhub.evaluation.inference import ModelScorer
@@ -70,7 +72,9 @@ def train(
 ) -> RunRecord | None:
     """Train a model, and save weights, config, tokenizer, history and record into `config.output_dir`.
 
-    A run on a file of rows is evaluated, too: `train(data="reviews.csv")`.
+    A run on a file of rows is evaluated, too: `train(data="reviews.csv")`. Instead of a file, `data` may be the id of a
+    dataset of a Hub, as in `me/reviews`, or anything that `data.user_sources.as_file` takes: a dataset, a data frame,
+    or a dictionary of columns.
 
     The function is called once, or in each process of `accelerate launch` or `torchrun`. The random state and the
     number of threads of the caller are restored.
@@ -95,11 +99,13 @@ def train(
         PeerFailedError: Another process of the run failed.
     """
     require_main_guard()
-    if config is None:
-        config = configure(**settings)
-    elif settings:
+    if config is not None and settings:
         raise InvalidConfigError(f"{', '.join(settings)}: must be in the config, or omit the config")
     with ExitStack() as stack:
+        if config is None:
+            if not isinstance(settings.get("data"), (str, Path, NoneType)):
+                settings["data"] = stack.enter_context(as_file(settings["data"]))
+            config = configure(**settings)
         stack.enter_context(own_accelerate_state())
         stack.enter_context(torch_threads(config.threads))
         stack.enter_context(torch.random.fork_rng(devices=range(torch.cuda.device_count())))
