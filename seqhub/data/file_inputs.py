@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seqhub.data.file_kinds import FileOptions
 from seqhub.data.scratch import GrowingArray
-from seqhub.data.table_reader import UserTable
+from seqhub.data.user_table import UserTable
 from seqhub.errors import InvalidInputError
 from seqhub.models.feature_extraction_series import SeriesFeatureExtractor
 from seqhub.models.tokenizer import split_words

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from seqhub.data.labels import MAX_CLASSES
 from seqhub.data.long_form import read_grouped
-from seqhub.data.table_reader import SPLIT_COLUMN, ColumnKind, UserTable
+from seqhub.data.user_table import SPLIT_COLUMN, ColumnKind, UserTable
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.models.tokenizer import split_words
 from seqhub.tasks.ref import FILE, TaskRef
@@ -74,7 +74,7 @@ class FileOptions:
 
     @property
     def has_tokenizer(self) -> bool:
-        """Whether `tokens` is a tokenizer of transformers."""
+        """True if `tokens` is a tokenizer of transformers."""
         return self.tokens is not None and self.tokens not in TOKENS
 
     @property

@@ -18,9 +18,10 @@ from seqhub.data.file_splits import assign_splits, contradictory, repeated
 from seqhub.data.file_targets import read_targets, standardised
 from seqhub.data.long_form import read_grouped
 from seqhub.data.scratch import GrowingArray
-from seqhub.data.table_reader import UserTable
-from seqhub.data.user_tokenizers import load_tokenizer, tokenizer_vocabulary
+from seqhub.data.tokenizers import tokenizer_vocabulary
+from seqhub.data.user_table import UserTable
 from seqhub.errors import InvalidInputError
+from seqhub.models.user_tokenizers import load_tokenizer
 from seqhub.tasks._file import NUMBER_TOLERANCE, FileConfig
 from seqhub.tasks.ragged import RaggedRows
 from seqhub.tasks.ref import TaskRef

@@ -24,7 +24,7 @@ from seqhub.data.assignment import MIN_ROWS
 from seqhub.data.file_inputs import digest_of, digests
 from seqhub.data.file_kinds import FileOptions
 from seqhub.data.file_targets import Targets
-from seqhub.data.table_reader import SPLIT_COLUMN, UserTable, parse_split
+from seqhub.data.user_table import SPLIT_COLUMN, UserTable, parse_split
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.splits import SPLITS
 

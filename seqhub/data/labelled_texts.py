@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seqhub.data.labels import label_text
-from seqhub.data.table_reader import SPLIT_COLUMN, UserTable, looks_like_a_file, parse_split, read_table
+from seqhub.data.table_reader import looks_like_a_file, read_table
+from seqhub.data.user_table import SPLIT_COLUMN, UserTable, parse_split
 from seqhub.errors import InvalidInputError
 
 _ROWS_AT_ONCE = 10_000

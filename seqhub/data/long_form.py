@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seqhub.data.table_reader import SPLIT_COLUMN, UserTable, read_table
+from seqhub.data.table_reader import read_table
+from seqhub.data.user_table import SPLIT_COLUMN, UserTable
 from seqhub.errors import InvalidInputError
 
 if TYPE_CHECKING:

@@ -78,7 +78,7 @@ class GrowingArray:
 
 
 def gather_tables(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Yield the same tables, of which all after the first `IN_MEMORY` bytes are memory-mapped from one file.
+    """Yield the same tables, memory-mapped from one file if they have more than `IN_MEMORY` bytes together.
 
     The tables are yielded after all of them have been written, so that a consumer may keep them all.
 

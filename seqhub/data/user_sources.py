@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from seqhub._logging import quiet_datasets
-from seqhub.data.table_reader import SPLIT_COLUMN, array_column, looks_like_a_file
+from seqhub.data.table_reader import array_column, looks_like_a_file
+from seqhub.data.user_table import SPLIT_COLUMN
 from seqhub.errors import DataWarning, InvalidInputError
 from seqhub.io import open_atomically
 from seqhub.tasks.splits import SPLITS
@@ -40,7 +41,7 @@ def looks_like_a_hub_id(name: str) -> bool:
 
 
 def resolve_file(name: Path | str) -> Path:
-    """Return a file as it is, or the file of a dataset of a Hub if no file has the name.
+    """Return a file unchanged, or the file of a dataset of a Hub if no file has the name.
 
     Raises:
         HubError, InvalidInputError: See `hub_file`.
@@ -151,9 +152,9 @@ def _of_splits(splits: Mapping[str, "Dataset"], name: str) -> Iterator[pa.Table]
     other = next((split for split in used if features[split] != features["train"]), None)
     if other is not None:
         raise InvalidInputError(f"{name} has other columns in the split {other!r} than in 'train'; need equal ones")
-    left_out = [f"{split} ({len(splits[split]):,} rows)" for split in splits if split not in SPLITS]
-    if left_out:
-        warnings.warn(f"{name}: other splits than {', '.join(SPLITS)} are left out: {', '.join(left_out)}", DataWarning,
+    omitted = [f"{split} ({len(splits[split]):,} rows)" for split in splits if split not in SPLITS]
+    if omitted:
+        warnings.warn(f"{name}: other splits than {', '.join(SPLITS)} are omitted: {', '.join(omitted)}", DataWarning,
                       stacklevel=2)  # fmt: skip
     for split in used:
         yield from _of_dataset(splits[split], None if len(splits) == 1 else split)

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from seqhub.data import labels
 from seqhub.data.assignment import assign
 from seqhub.data.collate import collate_table
-from seqhub.data.table_reader import SPLIT_COLUMN, UserTable, parse_split, read_table
+from seqhub.data.table_reader import read_table
+from seqhub.data.user_table import SPLIT_COLUMN, UserTable, parse_split
 from seqhub.errors import InvalidInputError, OutputExistsError
 from seqhub.io import write_atomically
 from seqhub.tasks.schema import CUSTOM, Batch, TaskSchema

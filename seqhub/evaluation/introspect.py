@@ -33,7 +33,8 @@ def load_tracer(folder: Path, *, trust_remote_code: bool = False) -> Watch:
 
     record = RunRecord.load(folder)
     task = record.task
-    schema, tokenizer = task.schema, None
+    schema = task.schema
+    tokenizer: Any = None
     if task.is_custom and record.schema.has_tokenizer:
         schema = record.schema
     model = load_model(folder, trust_remote_code=trust_remote_code)

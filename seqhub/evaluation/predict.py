@@ -13,8 +13,9 @@ from seqhub._logging import quiet_transformers
 from seqhub.data.file_inputs import prepare_series, read_series, symbols_of
 from seqhub.data.file_kinds import FileOptions
 from seqhub.data.long_form import read_grouped
-from seqhub.data.table_reader import UserTable, iterate_tables
+from seqhub.data.table_reader import iterate_tables
 from seqhub.data.user_sources import as_file, resolve_file
+from seqhub.data.user_table import UserTable
 from seqhub.errors import InvalidInputError
 from seqhub.evaluation.load import load_model
 from seqhub.models.feature_extraction_series import SeriesFeatureExtractor

@@ -105,16 +105,15 @@ def _dataset(task: str) -> Path | None:
     Raises:
         UnknownNameError: Neither a task nor a dataset.
     """
-    from huggingface_hub import constants
-
     from seqhub.data.user_sources import hub_file, looks_like_a_hub_id
+    from seqhub.hub.client import is_offline
     from seqhub.tasks.registry import list_tasks
 
     try:
         TaskRef.parse(task)
     except UnknownNameError as error:
         name = task.partition("/")[0]
-        if name in (FILE, *list_tasks()) or not looks_like_a_hub_id(task) or constants.HF_HUB_OFFLINE:
+        if name in (FILE, *list_tasks()) or not looks_like_a_hub_id(task) or is_offline():
             raise
         try:
             return hub_file(task)

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -584,6 +585,46 @@ def test_a_mistake_has_one_line_with_its_place(name: str, tmp_path: Path) -> Non
         read(file, kind, **options)
     assert isinstance(caught.value, (InvalidInputError, InvalidConfigError, UnknownNameError))
     assert "\n" not in str(caught.value)
+
+
+BAD_ROWS: dict[str, tuple[Callable[[int], tuple[Any, Any]], str]] = {
+    "one class": (lambda n: (f"text {n}", "a"), r"^1 different labels, 'a' in column 'label' of "),
+    "one row a class": (
+        lambda n: (f"text {n}", f"class {n}"),
+        r"^no row for validation among the 60 different rows in ",
+    ),
+    "no label": (lambda n: (f"text {n}", None if n == 7 else "ab"[n % 2]), r"^no label in column 'label' in "),
+    "no text": (lambda n: (None if n == 7 else f"text {n}", "ab"[n % 2]), r"^no text in column 'text' in "),
+    "long text": (
+        lambda n: ("x" * 150_000 if n == 7 else f"text {n}", "ab"[n % 2]),
+        r"^150,000 characters in .*; need 65,536 or fewer; cut texts off with --max-length$",
+    ),
+    "equal rows": (lambda n: ("text", "ab"[n % 2]), r"^1 different rows in .*; need 10 or more$"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ROWS)
+def test_bad_rows_have_the_same_message_in_every_format(name: str, tmp_path: Path) -> None:
+    row, message = BAD_ROWS[name]
+    frame = pd.DataFrame([row(n) for n in range(60)], columns=["text", "label"])
+    writers = {
+        "rows.csv": lambda file: frame.to_csv(file, index=False),
+        "rows.tsv.gz": lambda file: frame.to_csv(file, index=False, sep="\t"),
+        "rows.jsonl": lambda file: frame.to_json(file, orient="records", lines=True),
+        "rows.json": lambda file: frame.to_json(file, orient="records"),
+        "rows.parquet": lambda file: frame.to_parquet(file),
+        "rows.arrow": lambda file: pyarrow.feather.write_feather(pa.Table.from_pandas(frame), str(file)),
+    }
+    found = {}
+    for ending, write in writers.items():
+        write(tmp_path / ending)
+        with pytest.raises(InvalidInputError, match=message) as caught:
+            read(tmp_path / ending, tokens="characters", target="label", inputs=["text"])
+        place = (
+            rf"(line \d+|row \d+) of {re.escape(str(tmp_path))}/\S*?(?=[;,]| |$)|{re.escape(str(tmp_path))}/[\w.]*\w"
+        )
+        found[ending] = re.sub(place, "HERE", str(caught.value))
+    assert len(set(found.values())) == 1, found
 
 
 def test_constant_series_are_not_divided_by_zero(tmp_path: Path) -> None:

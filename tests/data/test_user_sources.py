@@ -64,13 +64,13 @@ def test_several_labels_and_series_are_equal_in_every_form(tmp_path: Path) -> No
         assert identity(file) == identity(tmp_path / "arrays.npz")
 
 
-def test_splits_are_kept_and_others_left_out_with_a_warning() -> None:
+def test_splits_are_kept_and_others_with_a_warning() -> None:
     parts = {"train": ROWS.select(range(50)), "test": ROWS.select(range(50, 80))}
     with as_file(datasets.DatasetDict(parts)) as file:
         ref, chosen = task_of_file(file, {})
         assert DataSource(ref, file, chosen).sizes["test"] == 30
     more = datasets.DatasetDict(parts | {"extra": ROWS.select(range(3))})
-    with pytest.warns(DataWarning, match=r"than train, validation, test are left out: extra \(3 rows\)"):
+    with pytest.warns(DataWarning, match=r"than train, validation, test are omitted: extra \(3 rows\)"):
         assert _rows(more) == 80
 
 

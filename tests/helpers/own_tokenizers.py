@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.helpers.own_files import reviews
 
-_ALPHABET = pre_tokenizers.ByteLevel.alphabet()
+_CHARACTERS = "".join(map(chr, range(32, 127))) + "ë很好"
 
 
 def _gpt2() -> tuple[Tokenizer, Any, dict[str, str]]:
@@ -17,7 +17,7 @@ def _gpt2() -> tuple[Tokenizer, Any, dict[str, str]]:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=_ALPHABET, special_tokens=["<|end|>"])
+    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=["<|end|>"])
     return tokenizer, trainer, {"eos_token": "<|end|>"}
 
 
@@ -42,7 +42,7 @@ def _roberta() -> tuple[Tokenizer, Any, dict[str, str]]:
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
     special = ["<s>", "<pad>", "</s>", "<unk>"]
-    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=_ALPHABET, special_tokens=special)
+    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=special)
     names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
     return tokenizer, trainer, names | {"cls_token": "<s>", "sep_token": "</s>"}
 
@@ -52,14 +52,14 @@ def _t5() -> tuple[Tokenizer, Any, dict[str, str]]:
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=50, special_tokens=["<unk>", "<s>", "<pad>"], unk_token="<unk>")
+    trainer = trainers.UnigramTrainer(vocab_size=200, special_tokens=["<unk>", "<s>", "<pad>"], unk_token="<unk>")
     return tokenizer, trainer, {"unk_token": "<unk>", "pad_token": "<pad>", "bos_token": "<s>"}
 
 
 def _qwen() -> tuple[Tokenizer, Any, dict[str, str]]:
     """Byte-level BPE without padding, with tokens that are not in the vocabulary of the model."""
     tokenizer, trainer, _ = _gpt2()
-    trainer = trainers.BpeTrainer(vocab_size=290, initial_alphabet=_ALPHABET)
+    trainer = trainers.BpeTrainer(vocab_size=290)
     return tokenizer, trainer, {"eos_token": "<|end|>", "bos_token": "<|start|>"}
 
 
@@ -75,6 +75,6 @@ KINDS: dict[str, Callable[[], tuple[Tokenizer, Any, dict[str, str]]]] = {
 def save_tokenizer(kind: str, folder: Path) -> Path:
     """Train a tokenizer and save it as transformers does."""
     tokenizer, trainer, names = KINDS[kind]()
-    tokenizer.train_from_iterator([text for text, _ in reviews()], trainer)
+    tokenizer.train_from_iterator([*(text for text, _ in reviews()), _CHARACTERS], trainer)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
     return folder

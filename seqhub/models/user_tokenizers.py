@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from seqhub._logging import quiet_transformers
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.vocabulary import TOKENIZER, Vocabulary
 
 if TYPE_CHECKING:
     from transformers import TokenizersBackend
@@ -41,14 +40,6 @@ def load_tokenizer(name: str) -> "TokenizersBackend":
     if not isinstance(tokenizer, TokenizersBackend):
         raise InvalidInputError(f"--tokens {name}: is not a fast tokenizer, which has a tokenizer.json")
     return renumbered(tokenizer)
-
-
-def tokenizer_vocabulary(tokenizer: "TokenizersBackend", name: str) -> Vocabulary:
-    """Return the tokens from the id 1 on, for the schema of the rows."""
-    tokens = dict(sorted((number, token) for token, number in tokenizer.get_vocab().items()))
-    size = max(tokens) + 1
-    return Vocabulary(tuple(tokens.get(number, f"[unused {number}]") for number in range(1, size)), " ", name,
-                      boundaries=TOKENIZER)  # fmt: skip
 
 
 def renumbered(tokenizer: "TokenizersBackend") -> "TokenizersBackend":

@@ -7,8 +7,8 @@ from transformers import AutoTokenizer
 
 from seqhub.data.file_kinds import task_of_file
 from seqhub.data.source import DataSource
-from seqhub.data.user_tokenizers import load_tokenizer
 from seqhub.errors import InvalidInputError
+from seqhub.models.user_tokenizers import load_tokenizer
 from seqhub.tasks.splits import SPLITS
 from tests.helpers.own_files import reviews, write_csv
 from tests.helpers.own_tokenizers import KINDS, save_tokenizer
@@ -59,7 +59,7 @@ def test_rows_have_the_ids_of_the_tokenizer(kind: str, tmp_path: Path) -> None:
 
 def test_unknown_tokens_are_counted(tmp_path: Path) -> None:
     folder = str(save_tokenizer("bert", tmp_path / "tokenizer"))
-    rows = [(f"the film \u5f88 {text}", label) for text, label in reviews(80)]
+    rows = [(f"the film \u4e66 {text}", label) for text, label in reviews(80)]
     ref, chosen = task_of_file(write_csv(tmp_path / "rows.csv", ("text", "label"), rows), {"tokens": folder})
     assert DataSource(ref, tmp_path / "rows.csv", chosen).statistics["unknown"]["train"] > 0.02
 
