@@ -31,7 +31,7 @@ from seqhub.tasks.vocabulary import Vocabulary
 
 OTHER_WORD, OTHER_CHARACTER = "[other]", "\ufffd"  # the unknown symbol in decoded rows
 
-_STEPS_AT_ONCE = 1 << 22
+_STEPS_AT_ONCE, _ROWS_AT_ONCE = 1 << 22, 1 << 14
 
 
 def read_rows(file: Path, task: TaskRef, given: Mapping[str, Any]) -> FileRows:
@@ -126,12 +126,13 @@ def _encode(
     """Return the vocabulary of the training rows, and the ids of all steps (M,)."""
     words = options.tokens == "words" or bool(texts.symbols)
     unknown = OTHER_WORD if words else OTHER_CHARACTER
-    used = np.repeat(training, texts.lengths)
     size = 1 + max(int(texts.numbers[start : start + _STEPS_AT_ONCE].max()) for start in _starts(texts.numbers))
     counts = np.zeros(size, np.int64)
-    for start in _starts(texts.numbers):
-        part = slice(start, start + _STEPS_AT_ONCE)
-        counts += np.bincount(texts.numbers[part][used[part]], minlength=size)
+    ends = np.cumsum(texts.lengths)
+    for first in range(0, len(ends), _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        part = texts.numbers[ends[first] - texts.lengths[first] : ends[rows][-1]]
+        counts += np.bincount(part[np.repeat(training[rows], texts.lengths[rows])], minlength=size)
     symbols = {
         (texts.symbols[number] if texts.symbols else chr(number)): int(number) for number in np.flatnonzero(counts)
     }
