@@ -82,14 +82,19 @@ def _lines(found: "Iterable[Prediction]", form: Form) -> Iterator[str]:
         if form is Form.QUIET:
             yield f"{_cell(each.value)}\n"
         elif form is Form.JSON:
-            result = {"row": each.row, "prediction": each.value}
+            result = _place(each) | {"prediction": each.value}
             yield json.dumps(result | ({"probabilities": each.probabilities} if each.probabilities else {})) + "\n"
         else:
             by_class = each.probabilities if isinstance(each.probabilities, dict) else {}
             if not started:
-                yield _record(["row", "prediction", *(f"probability of {name}" for name in by_class)])
-            yield _record([each.row, _cell(each.value), *(f"{value:.6g}" for value in by_class.values())])
+                yield _record([*_place(each), "prediction", *(f"probability of {name}" for name in by_class)])
+            yield _record([*_place(each).values(), _cell(each.value), *(f"{value:.6g}" for value in by_class.values())])
         started = True
+
+
+def _place(each: "Prediction") -> dict[str, Any]:
+    """Return the number of a row, and the id of a series."""
+    return {"row": each.row} | ({} if each.id is None else {"id": each.id})
 
 
 def _record(values: list[Any]) -> str:

@@ -138,14 +138,18 @@ def train_command(
     """
     form = Form.of(as_json, quiet)
     own = {"output_dir": output_dir, "trackers": tuple(tracker or ()), "record": tuple(recorded or ())}
-    config = configured(task, recipe_name, model_option, data_option, options | own)
+    with stderr().status(f"reading {task}") as status:  # of a large file it takes minutes
+        if form is not Form.TABLE or launch().rank != 0:
+            status.stop()
+        config = configured(task, recipe_name, model_option, data_option, options | own)
     if params is not None or state is not None:
         in_id = dict(ModelId.parse(options.get("model") or "lstm").options).get("hidden_size")
         config = _sized(config, params, state, options.get("hidden_size") or in_id)
     if config.task.name == FILE and form is Form.TABLE and launch().rank == 0:
         from seqhub.training.dataloaders import data_source
 
-        stderr().print(grid((str(config.file), ""), summary_rows(data_source(config))))
+        source = data_source(config)
+        stderr().print(grid((source.name, ""), summary_rows(source)))
     record = run(config, resume=resume, visible=form is Form.TABLE)
     if record is not None:  # the main process
         show(

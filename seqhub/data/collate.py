@@ -309,7 +309,7 @@ def _padded_values(column: pa.ChunkedArray, features: int) -> tuple[NDArray[np.f
     steps, lengths = _flat_lists(column)
     if not lengths.all():
         raise InvalidInputError(f"no steps in row {int(lengths.argmin())}; need at least one")
-    if not (pa.types.is_list(steps.type) or pa.types.is_fixed_size_list(steps.type)):
+    if not any(test(steps.type) for test in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)):
         raise InvalidInputError(f"steps of type {steps.type}; need lists of {features} numbers")
     ends = np.cumsum(lengths)
     widths = _numbers_or_nan(pc.list_value_length(steps))

@@ -64,6 +64,15 @@ def digest_of_parts(tables: Iterable[pa.Table]) -> str:
 def split_digest(split: Split, rows: int | None = None) -> str:
     """Return the digest of the first rows of a split, or of all rows of a split with an end; computed in parts."""
     stop = split.size if rows is None else rows
+    if split.ragged is not None and stop == len(split.ragged):
+        memo = split.ragged.memo
+        if "digest" not in memo:
+            memo["digest"] = _digest_to(split, stop)
+        return str(memo["digest"])
+    return _digest_to(split, stop)
+
+
+def _digest_to(split: Split, stop: int | None) -> str:
     if stop == 0:
         return digest_of_parts([schema_of(split.schema).empty_table()])
     return digest_batches(split.batches(0, stop), split.schema)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seqhub.data.tabular import text_rows
+from seqhub.data.labelled_texts import text_rows
 from seqhub.data.vectors import VectorRow
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.io import write_atomically
@@ -135,7 +135,7 @@ def embedded_csv(file: Path, encoder: Encoder, text: str = "text", label: str = 
     """Yield the vectors of every text of a table, with its label and split. The format is that of `sentiment/custom`.
 
     Args:
-        file: CSV, TSV, JSON lines, Parquet or Arrow, see `tabular`.
+        file: A table in any format of `table_reader`.
         encoder: Encoder of the texts.
         text: Column with the texts.
         label: Column with the labels.

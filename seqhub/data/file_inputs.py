@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seqhub.data.file_kinds import FileOptions
 from seqhub.data.scratch import GrowingArray
-from seqhub.data.table_reader import UserTable
+from seqhub.data.user_table import UserTable
 from seqhub.errors import InvalidInputError
 from seqhub.models.feature_extraction_series import SeriesFeatureExtractor
 from seqhub.models.tokenizer import split_words
@@ -185,8 +185,10 @@ def symbol_numbers(pieces: list[Any], places: dict[str, int]) -> NDArray[np.int3
         return np.frombuffer("".join(pieces).encode("utf-32-le"), np.int32)
     if isinstance(pieces[0][0], int):
         return np.concatenate([np.array(piece, np.int32) for piece in pieces])
-    add = places.setdefault
-    return np.array([add(word, len(places)) for piece in pieces for word in piece], np.int32)
+    words = pa.array([word for piece in pieces for word in piece], pa.large_string()).dictionary_encode()
+    known = [places.setdefault(word, len(places)) for word in words.dictionary.to_pylist()]
+    found: NDArray[np.int32] = np.array(known, np.int32)[words.indices.to_numpy()]
+    return found
 
 
 def _content(piece: Any) -> bytes:

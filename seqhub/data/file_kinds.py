@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from seqhub.data.labels import MAX_CLASSES
 from seqhub.data.long_form import read_grouped
-from seqhub.data.table_reader import SPLIT_COLUMN, ColumnKind, UserTable
+from seqhub.data.user_table import SPLIT_COLUMN, ColumnKind, UserTable
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.models.tokenizer import split_words
 from seqhub.tasks.ref import FILE, TaskRef
@@ -89,8 +89,13 @@ class FileOptions:
 
     @property
     def has_tokenizer(self) -> bool:
-        """Whether `tokens` is a tokenizer of transformers."""
+        """True if `tokens` is a tokenizer of transformers."""
         return self.tokens is not None and self.tokens not in TOKENS
+
+    @property
+    def tokens_name(self) -> str | None:
+        """Name of the tokens in records: without the path of a folder."""
+        return Path(str(self.tokens)).name if self.has_tokenizer and Path(str(self.tokens)).is_dir() else self.tokens
 
     @classmethod
     def of(cls, given: Mapping[str, Any], task: TaskRef | str) -> "FileOptions":
@@ -132,7 +137,7 @@ class FileOptions:
         if options.has_tokenizer and (given.get("max_vocab") is not None or options.min_count is not None):
             raise InvalidConfigError(f"max_vocab and min_count: must be omitted with a tokenizer ({task})")
         if options.order is not None and options.id is None:
-            raise InvalidConfigError(f"order={options.order!r}: needs --id, the column of the series ({task})")
+            raise InvalidConfigError.of("order", options.order, "used with id, the column of the series", task)
         if options.separator is not None and len(options.separator) != 1:
             raise InvalidConfigError.of("separator", options.separator, "one character", task)
         if options.group is not None and options.time is not None:

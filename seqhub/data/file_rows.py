@@ -19,11 +19,12 @@ from seqhub.data.file_splits import assign_splits, contradictory, repeated
 from seqhub.data.file_targets import read_targets, standardised
 from seqhub.data.file_vocabulary import EncodedText, encode_texts
 from seqhub.data.long_form import read_grouped
-from seqhub.data.table_reader import SPLIT_COLUMN, UserTable
 from seqhub.data.target_texts import TargetTexts, read_target_texts, target_labels
-from seqhub.data.user_tokenizers import load_tokenizer, tokenizer_vocabulary
+from seqhub.data.tokenizers import tokenizer_vocabulary
+from seqhub.data.user_table import SPLIT_COLUMN, UserTable
 from seqhub.errors import InvalidInputError
 from seqhub.models.feature_extraction_series import SeriesFeatureExtractor
+from seqhub.models.user_tokenizers import load_tokenizer
 from seqhub.tasks._file import NUMBER_TOLERANCE, FileConfig
 from seqhub.tasks.ragged import RaggedRows
 from seqhub.tasks.ref import TaskRef
@@ -86,7 +87,7 @@ def read_rows(file: Path, task: TaskRef, given: Mapping[str, Any]) -> FileRows:
         if tokenizer is not None:
             vocabulary = tokenizer_vocabulary(tokenizer, table.file.name)
             steps: NDArray[Any] = texts.numbers
-            reading |= {"tokens": "tokens", "tokenizer": options.tokens, "unknown_token": tokenizer.unk_token}
+            reading |= {"tokens": "tokens", "tokenizer": options.tokens_name, "unknown_token": tokenizer.unk_token}
         else:
             spaces = table.kind(options.inputs[0]) == "words"
             parts = [EncodedText(texts.numbers, texts.lengths, texts.rows)]

@@ -24,7 +24,7 @@ from seqhub.data.assignment import MIN_ROWS
 from seqhub.data.file_inputs import digest_of, digests
 from seqhub.data.file_kinds import FileOptions
 from seqhub.data.file_targets import Targets
-from seqhub.data.table_reader import SPLIT_COLUMN, UserTable, parse_split
+from seqhub.data.user_table import SPLIT_COLUMN, UserTable, parse_split
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.splits import SPLITS
 
@@ -128,9 +128,9 @@ def _named(table: UserTable, options: FileOptions, rows: NDArray[np.int64]) -> N
 
 
 def _groups(table: UserTable, name: str, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-    values = table.texts(name).combine_chunks().dictionary_encode()
-    if values.indices.null_count or None in values.dictionary.to_pylist():
-        where = table.where(table.texts(name).to_pylist().index(None))
+    values = table.keys(name).combine_chunks().dictionary_encode()
+    if values.indices.null_count:
+        where = table.where(values.indices.is_null().to_pylist().index(True))
         raise InvalidInputError(f"no value in column {name!r} in {where}")
     found = digests([digest_of(str(value).encode()) for value in values.dictionary.to_pylist()])
     of_rows: NDArray[np.uint64] = found[values.indices.to_numpy(zero_copy_only=False)][rows]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from seqhub.data import labels
 from seqhub.data.file_inputs import flat_lists
 from seqhub.data.file_kinds import FileOptions
-from seqhub.data.table_reader import UserTable
+from seqhub.data.user_table import UserTable
 from seqhub.errors import InvalidInputError
 from seqhub.tasks._file import FileConfig
 from seqhub.tasks.schema import NO_LABEL, Target
@@ -36,7 +36,7 @@ class Targets(NamedTuple):
 
     @property
     def by_step(self) -> bool:
-        """Whether the values are those of steps."""
+        """True if the values are those of steps."""
         return self.target == "step_class"
 
     def holders(self, number: int) -> NDArray[np.bool_]:

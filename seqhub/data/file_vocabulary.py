@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from seqhub.data.file_kinds import FileOptions
 from seqhub.data.scratch import GrowingArray
-from seqhub.data.table_reader import UserTable
+from seqhub.data.user_table import UserTable
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.vocabulary import Vocabulary
 
 OTHER = "\ufffd"  # the unknown symbol in decoded rows; one character and one word, so that it is encoded as one
 
-_STEPS_AT_ONCE = 1 << 22
+_STEPS_AT_ONCE, _ROWS_AT_ONCE = 1 << 22, 1 << 14
 _MOST_SHOWN = 30  # symbols in a message
 
 
@@ -58,11 +58,12 @@ def encode_texts(
     size = 1 + max(int(part.numbers[start : start + _STEPS_AT_ONCE].max()) for part in parts for start in _starts(part))
     counts, trained = np.zeros(size, np.int64), np.zeros(size, np.int64)
     for part in parts:
-        used = np.repeat(training, part.lengths)
-        for start in _starts(part):
-            steps = slice(start, start + _STEPS_AT_ONCE)
-            counts += np.bincount(part.numbers[steps], minlength=size)
-            trained += np.bincount(part.numbers[steps][used[steps]], minlength=size)
+        ends = np.cumsum(part.lengths)
+        for first in range(0, len(ends), _ROWS_AT_ONCE):
+            rows = slice(first, first + _ROWS_AT_ONCE)
+            steps = part.numbers[ends[first] - part.lengths[first] : ends[rows][-1]]
+            counts += np.bincount(steps, minlength=size)
+            trained += np.bincount(steps[np.repeat(training[rows], part.lengths[rows])], minlength=size)
     known = {(symbols[number] if symbols else chr(number)): int(number) for number in np.flatnonzero(counts)}
     if options.vocabulary is not None:
         kept, name, other = options.vocabulary, "the base model", OTHER if options.other_symbols else ""

@@ -4,7 +4,8 @@ The format of the file is `Task.custom_format`:
 
     lines   a text in UTF-8. Each line is divided into rows of `window` characters; the rest of a line is also a row if
             it has two characters or more. The vocabulary has all characters of the file, in the order of code points.
-    csv     a text and a label in each row, in the columns `text` and `label`, in any format of `tabular`. Words are
+    csv     a text and a label in each row, in the columns `text` and `label`, in any format of `table_reader`. Words
+    are
             separated by white space. With `unknown`, words that occur less than twice in the training rows have the id
             of the unknown word, and so do new words later; without it every word of the file has an id, and other words
             raise an error.
@@ -30,8 +31,8 @@ from seqhub.data import labels
 from seqhub.data.assignment import assign
 from seqhub.data.file_rows import read_rows
 from seqhub.data.image_columns import table_of
-from seqhub.data.table_reader import forget_table
-from seqhub.data.tabular import read_text, text_rows
+from seqhub.data.labelled_texts import text_rows
+from seqhub.data.table_reader import forget_table, text_lines
 from seqhub.data.vectors import read_vectors
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.tasks.ref import TaskRef
@@ -66,7 +67,9 @@ def _read_lines(file: Path, task: TaskRef, options: Mapping[str, Any]) -> FileRo
         raise InvalidConfigError(
             f"window={window}: must be 2 to {CUSTOM.length[1]:,} characters (data option of {task})"
         )
-    lines = read_text(file).splitlines()
+    lines = [line for text in text_lines(file) for line in text.splitlines()]
+    if not any(line.strip() for line in lines):
+        raise InvalidInputError(f"{file} is empty; need 10 rows or more")
     rows = [line[start : start + window] for line in lines for start in range(0, len(line), window)]
     rows = [row for row in rows if len(row) >= 2]  # a single character has no next one
     named = [None] * len(rows)

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seqhub.data.table_reader import SPLIT_COLUMN, UserTable, read_table
+from seqhub.data.table_reader import read_table
+from seqhub.data.user_table import SPLIT_COLUMN, UserTable
 from seqhub.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def group_rows(table: UserTable, options: "FileOptions") -> UserTable:
             shown = ", ".join(map(repr, names[:12]))
             raise InvalidInputError(f"--{option} {name}: no such column; columns {shown} of {table.file}")
     assert options.id is not None
-    ids = table.texts(options.id).combine_chunks().dictionary_encode()
+    ids = table.keys(options.id).combine_chunks().dictionary_encode()
     _require_values(ids.indices, options.id, table)
     codes = np.array(ids.indices.to_numpy(zero_copy_only=False), np.int64)
     order = np.argsort(codes, kind="stable")

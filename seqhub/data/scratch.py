@@ -6,6 +6,7 @@ use, so they vanish with the process, however it ends.
 
 import mmap
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
@@ -52,7 +53,9 @@ class GrowingArray:
             self._flush()
 
     def _flush(self) -> None:
-        self._file = self._file or _unnamed_file()
+        if self._file is None:
+            self._file = _unnamed_file()
+            weakref.finalize(self, self._file.close)
         try:
             for part in self._parts:
                 self._file.write(part.data)
@@ -75,7 +78,7 @@ class GrowingArray:
 
 
 def gather_tables(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Yield the same tables, of which all after the first `IN_MEMORY` bytes are memory-mapped from one file.
+    """Yield the same tables, memory-mapped from one file if they have more than `IN_MEMORY` bytes together.
 
     The tables are yielded after all of them have been written, so that a consumer may keep them all.
 

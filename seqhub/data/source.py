@@ -51,6 +51,7 @@ class DataSource:
         kind: `stream`, `splits`, `folder` or `file`.
         name: Name in records: `stream`, `splits`, or the name of the folder or file without its path.
         schema: Schema of the rows.
+        options: Options for reading the file.
 
     Raises:
         UnknownNameError: No such task, config or option.
@@ -68,6 +69,7 @@ class DataSource:
         data: str = STREAM,
     ) -> None:
         self.task = ref = TaskRef.parse(task)
+        self.options = dict(options or {})
         if file is not None and not ref.is_custom:
             raise InvalidInputError(f"file {file} for {ref}: only the config custom takes a file")
         if options and not ref.is_custom:
@@ -96,8 +98,13 @@ class DataSource:
         return self._file
 
     @classmethod
-    def of_run(cls, record: RunRecord, file: Path | None = None) -> "DataSource":
+    def of_run(cls, record: RunRecord, file: Path | None = None, folder: Path | None = None) -> "DataSource":
         """Return the source of the rows of a finished run.
+
+        Args:
+            record: Record of the run.
+            file: File that it was trained on, if any.
+            folder: Model folder, with the tokenizer of the run.
 
         Raises:
             InvalidInputError: The run was trained on a file, and it is not given or its rows have changed; or the run
@@ -120,7 +127,10 @@ class DataSource:
                 f"run on {record.data.get('source')} with split_rule {record.data.get('split_rule', 1)} of an earlier "
                 f"seqhub; this one has split_rule {split_rule(record.task)}, with other splits; train again"
             )
-        source = cls(record.task, file, record.training.get("data_options"))
+        options = dict(record.training.get("data_options", {}))
+        if folder is not None and "tokenizer" in record.data.get("reading", {}):
+            options["tokens"] = str(folder)
+        source = cls(record.task, file, options)
         if source.kind == "file" and source.identity != record.data.get("identity"):
             raise InvalidInputError(f"{file} has other rows than {record.data['source']}, the file of this run")
         return source

@@ -10,9 +10,10 @@
 Files with the suffix .gz, .bz2, .xz or .zst are decompressed. Parquet, Arrow, .npz and compressed files are also
 detected by their first bytes, with any suffix.
 
-Columns have the same values in every format: a column of texts that are all numbers is a column of numbers, and a
-column of texts that are all JSON lists is a column of lists. In a column of numbers, the texts of `MISSING` are
-missing values. A column of class numbers whose names are in the metadata of `datasets` is a column of these names.
+Columns have the same values in every format, see `user_table`: a column of texts that are all numbers is a column of
+numbers, and a column of texts that are all JSON lists is a column of lists. In a column of numbers, the texts of
+`MISSING` are missing values. A column of class numbers whose names are in the metadata of `datasets` is a column of
+these names.
 
 A table of any size can be read: large ones are memory-mapped, see `scratch`.
 """
@@ -25,13 +26,12 @@ import json
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -42,13 +42,8 @@ from numpy.typing import NDArray
 from seqhub.data.file_names import COMPRESSED, JSON, SEPARATORS
 from seqhub.data.image_columns import decode_columns, image_columns, table_of
 from seqhub.data.scratch import gather_tables
+from seqhub.data.user_table import UserTable
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.splits import SPLITS
-
-ColumnKind = Literal["number", "text", "numbers", "words", "steps", "empty", "other"]
-
-SPLIT_COLUMN = "split"  # optional column with the split of each row
-MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # in any case, in columns of numbers
 
 _MAX_BYTES = 1 << 40  # of a file after decompression
 _ROWS_AT_ONCE = 1 << 14
@@ -61,85 +56,6 @@ _FORMATS: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (  # in the order of 
 )
 _COMPRESSED = dict(zip(COMPRESSED, _FORMATS, strict=True))
 _ARROW = (b"ARROW1", b"\xff\xff\xff\xff")
-
-
-@dataclass(frozen=True)
-class UserTable:
-    """Columns of a file.
-
-    Args:
-        file: The file, for error messages.
-        columns: Columns as in the file; texts are not interpreted, see `column`.
-        lines: Line of each row in the file, counted from 1; None for formats without lines.
-        images: Names of the columns that have lists of the pixel columns of images.
-        found: Counts of what was found in the file, for records.
-    """
-
-    file: Path
-    columns: pa.Table
-    lines: NDArray[np.int64] | None = None
-    images: tuple[str, ...] = ()
-    found: Mapping[str, Any] = field(default_factory=dict)
-    _kinds: dict[str, ColumnKind] = field(default_factory=dict, repr=False, compare=False)
-    _lists: dict[str, pa.ChunkedArray] = field(default_factory=dict, repr=False, compare=False)
-
-    def where(self, row: int) -> str:
-        """Return the position of a row for messages."""
-        return f"row {row} of {self.file}" if self.lines is None else f"line {self.lines[row]} of {self.file}"
-
-    def column(self, name: str) -> pa.ChunkedArray:
-        """Return a column of texts, numbers (float64), or lists of these, in the same way for every format."""
-        if name in self._lists:
-            return self._lists[name]
-        plain = _plain(self.columns.column(name))
-        found = _interpreted(plain)
-        if pa.types.is_large_list(found.type) and not pa.types.is_large_list(plain.type):
-            self._lists[name] = found  # parsed from texts, which takes long
-        return found
-
-    def kind(self, name: str) -> ColumnKind:
-        """Return the kind of the values of a column, see `column_kind`."""
-        if name not in self._kinds:
-            self._kinds[name] = column_kind(self.column(name))
-        return self._kinds[name]
-
-    def texts(self, name: str) -> pa.ChunkedArray:
-        """Return a column as in the file, without the interpretation of texts as numbers or lists."""
-        return _plain(self.columns.column(name))
-
-
-def column_kind(column: pa.ChunkedArray) -> ColumnKind:
-    """Return the kind of the values of a column: numbers, texts, lists of numbers or words, or lists of steps."""
-    kind, types = column.type, pa.types
-    if column.null_count == len(column):
-        return "empty"
-    if types.is_large_list(kind):
-        inner = kind.value_type
-        if types.is_large_list(inner):
-            return "steps" if types.is_floating(inner.value_type) or types.is_integer(inner.value_type) else "other"
-        if types.is_large_string(inner):
-            return "words"
-        return "numbers" if types.is_floating(inner) or types.is_integer(inner) or types.is_boolean(inner) else "other"
-    if types.is_floating(kind) or types.is_integer(kind):
-        return "number"
-    return "text" if types.is_large_string(kind) else "other"
-
-
-def parse_split(value: Any, where: Callable[[], str]) -> str | None:
-    """Return the split in the column `split` of a row; None for a missing value.
-
-    Args:
-        value: The value.
-        where: Returns the position of the row, for the message.
-
-    Raises:
-        InvalidInputError: Another value.
-    """
-    if value is None or value != value or value == "":
-        return None
-    if value not in SPLITS:
-        raise InvalidInputError(f"split {value!r} in {where()}; need {', '.join(SPLITS)} or nothing")
-    return str(value)
 
 
 def read_table(file: Path, separator: str | None = None) -> UserTable:
@@ -171,6 +87,12 @@ def iterate_tables(file: Path, separator: str | None = None, rows: int = _ROWS_A
     file = table_of(file)
     with _readable(file):
         yield from _parts(file, separator, rows, 1 << 63)
+
+
+def text_lines(file: Path) -> Iterator[str]:
+    """Yield the lines of a text in UTF-8 with their ends; errors are those of `read_table`."""
+    with _readable(file):
+        yield from _text_lines(file, _MAX_BYTES)
 
 
 @contextmanager
@@ -411,19 +333,32 @@ def _of_objects(file: Path, rows: list[Any], lines: NDArray[np.int64] | None) ->
             where = f"row {row} of {file}" if lines is None else f"line {lines[row]} of {file}"
             raise InvalidInputError(f'{where} is not a JSON object, as in {{"text": ..., "label": ...}}')
     names = list(dict.fromkeys(name for each in rows for name in each))
-    columns = {name: _json_column([each.get(name) for each in rows], name, file) for name in names}
+    columns = {name: _json_column([each.get(name) for each in rows], name, file, lines) for name in names}
     return UserTable(file, pa.table(columns), lines)
 
 
-def _json_column(values: list[Any], name: str, file: Path) -> pa.Array:
+def _json_column(values: list[Any], name: str, file: Path, lines: NDArray[np.int64] | None) -> pa.Array:
     kinds = {type(value) for value in values if value is not None}
     if len(kinds) > 1 and not kinds & {list, dict}:  # numbers and texts, as in a CSV file
         values = [value if value is None else _shown(value) for value in values]
     try:
         return pa.array(values)
-    except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
+    except UnicodeEncodeError as error:  # an unpaired surrogate, which JSON can contain but UTF-8 cannot
+        row = next(row for row, value in enumerate(values) if not _is_utf8(value))
+        where = f"row {row} of {file}" if lines is None else f"line {lines[row]} of {file}"
+        wrong = error.object[error.start]
+        raise InvalidInputError(f"character {wrong!r} in column {name!r} in {where}; need a text in UTF-8") from None
+    except (pa.ArrowException, OverflowError) as error:
         reason = str(error).partition("\n")[0]
         raise InvalidInputError(f"column {name!r} of {file} has values of several types: {reason}") from None
+
+
+def _is_utf8(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shown(value: Any) -> str:
@@ -495,7 +430,7 @@ def _npz(file: Path) -> pa.Table:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             for name in arrays.files:
-                columns[name] = _array_column(arrays[name], name, file)
+                columns[name] = array_column(arrays[name], name, file)
     except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InvalidInputError(f"{file} cannot be read as NumPy's .npz: {str(error).partition(chr(10))[0]}") from None
     sizes = {name: len(column) for name, column in columns.items()}
@@ -505,7 +440,8 @@ def _npz(file: Path) -> pa.Table:
     return pa.table(columns)
 
 
-def _array_column(array: NDArray[Any], name: str, file: Path) -> pa.Array:
+def array_column(array: NDArray[Any], name: str, file: Path) -> pa.Array:
+    """Return an array with one entry for each row as a column: numbers, texts, or nested lists of numbers."""
     if array.dtype.kind not in "biufU" or not 1 <= array.ndim <= 3:
         raise InvalidInputError(
             f"array {name!r} of {file} has {array.ndim} dimensions of type {array.dtype}; need (rows,), (rows, steps) "
@@ -515,70 +451,3 @@ def _array_column(array: NDArray[Any], name: str, file: Path) -> pa.Array:
     for size in reversed(array.shape[1:]):
         column = pa.FixedSizeListArray.from_arrays(column, size)
     return column
-
-
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column with one type for each kind of value: large texts, float64, and large lists of these."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        return _plain(column.cast(kind.value_type))
-    wanted = _plain_type(kind)
-    return column if wanted == kind else column.cast(wanted)
-
-
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    types = pa.types
-    if types.is_nested(kind) and not types.is_struct(kind) and not types.is_map(kind) and not types.is_union(kind):
-        return pa.large_list(_plain_type(kind.value_type))
-    if types.is_floating(kind) or types.is_decimal(kind):
-        return pa.float64()
-    if types.is_boolean(kind) or types.is_integer(kind):  # the classes of these columns have other names
-        return kind
-    return pa.large_string() if not types.is_null(kind) and not types.is_struct(kind) else kind
-
-
-def _interpreted(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the numbers or lists of a column of texts; other columns and texts are returned unchanged."""
-    if pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
-        return column.cast(pa.int64()).cast(pa.float64(), safe=False)
-    if not pa.types.is_large_string(column.type):
-        return column
-    for convert in (_numbers_of, _lists_of):
-        chunks: list[pa.Array] = []
-        for chunk in column.chunks:  # texts are recognised in the first part of a large table
-            found = convert(_without_missing(chunk))
-            if found is None:
-                break
-            chunks.append(found)
-        else:
-            if all(each.null_count == len(each) for each in chunks):
-                return column
-            try:
-                return pa.concat_tables([pa.table([each], [""]) for each in chunks], promote_options="permissive")[0]
-            except pa.ArrowException:
-                continue
-    return column
-
-
-def _without_missing(texts: pa.Array) -> pa.Array:
-    """Return stripped texts, with null for `MISSING`."""
-    stripped = pc.utf8_trim_whitespace(texts)
-    return pc.if_else(pc.is_in(pc.utf8_lower(stripped), pa.array(MISSING, pa.large_string())), None, stripped)
-
-
-def _numbers_of(texts: pa.Array) -> pa.Array | None:
-    try:
-        return texts.cast(pa.float64())
-    except pa.ArrowInvalid:
-        return None
-
-
-def _lists_of(texts: pa.Array) -> pa.Array | None:
-    """Return the lists of texts in JSON; None unless all are."""
-    if not pc.all(pc.starts_with(texts, "[")).as_py() and texts.null_count < len(texts):  # missing values do not count
-        return None
-    try:
-        lists = pa.array([None if value is None else json.loads(value) for value in texts.to_pylist()])
-        return lists.cast(_plain_type(lists.type))
-    except (ValueError, RecursionError, pa.ArrowException):
-        return None

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from seqhub.data.file_inputs import symbol_numbers, symbols_of
 from seqhub.data.scratch import GrowingArray
-from seqhub.data.table_reader import UserTable
+from seqhub.data.user_table import UserTable
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.schema import NO_LABEL
 

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Literal
 
 from seqhub.errors import InvalidInputError
 from seqhub.models.tokenizer import symbol_tokenizer, tokenizer_files, word_tokenizer
+from seqhub.models.user_tokenizers import load_tokenizer
 from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.registry import get_task
 from seqhub.tasks.schema import TaskSchema
-from seqhub.tasks.vocabulary import Vocabulary
+from seqhub.tasks.vocabulary import TOKENIZER, Vocabulary
 
 if TYPE_CHECKING:
     from transformers import TokenizersBackend
@@ -106,12 +107,17 @@ def schema_of_task(task: str | TaskRef, field: str | None = None) -> TaskSchema:
 
 def tokenizer_of_source(source: "DataSource") -> "TokenizersBackend | None":
     """Return the tokenizer that is saved with a model of the rows of a source; None for real values."""
-    name = None if source.file_rows is None else source.file_rows.reading.get("tokenizer")
-    if name is None:
+    if not source.schema.has_tokenizer:
         return tokenizer_of(source.schema)
-    from seqhub.data.user_tokenizers import load_tokenizer
-
-    tokenizer = load_tokenizer(name)
+    tokenizer = load_tokenizer(source.options["tokens"])
     if source.file_rows is not None and (longest := source.file_rows.reading.get("max_length")) is not None:
         tokenizer.model_max_length = longest
     return tokenizer
+
+
+def tokenizer_vocabulary(tokenizer: "TokenizersBackend", name: str) -> Vocabulary:
+    """Return the tokens from the id 1 on, for the schema of the rows."""
+    tokens = dict(sorted((number, token) for token, number in tokenizer.get_vocab().items()))
+    size = max(tokens) + 1
+    return Vocabulary(tuple(tokens.get(number, f"[unused {number}]") for number in range(1, size)), " ", name,
+                      boundaries=TOKENIZER)  # fmt: skip

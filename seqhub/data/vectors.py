@@ -4,11 +4,12 @@
     label          a text or a number, the name of the class (see `labels`)
     split          train, validation, test or a missing value; optional column
 
-The file is Parquet, as from `write_vectors`, Arrow or JSON lines (see `tabular`). Rows are assigned to splits by their
-values as little-endian float32, see `assignment`.
+The file is Parquet, as from `write_vectors`, or any other format of `table_reader`. Rows are assigned to splits by
+their values as little-endian float32, see `assignment`.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -23,7 +24,8 @@ from numpy.typing import NDArray
 from seqhub.data import labels
 from seqhub.data.assignment import assign
 from seqhub.data.collate import collate_table
-from seqhub.data.tabular import SPLIT_COLUMN, arrow_table, label_column, parse_split
+from seqhub.data.table_reader import read_table
+from seqhub.data.user_table import SPLIT_COLUMN, UserTable, parse_split
 from seqhub.errors import InvalidInputError, OutputExistsError
 from seqhub.io import write_atomically
 from seqhub.tasks.schema import CUSTOM, Batch, TaskSchema
@@ -86,7 +88,7 @@ def read_vectors(file: Path) -> FileRows:
         InvalidInputError: No such file, another format, missing columns, values that are not finite, steps of different
             widths, or too few rows or classes. The message has file and position.
     """
-    table = arrow_table(file)
+    table = read_table(file)
     try:
         schema, whole, named = _read(table)
     except InvalidInputError as error:
@@ -103,12 +105,16 @@ def read_vectors(file: Path) -> FileRows:
     return FileRows(schema, {name: whole[np.flatnonzero(places == place)] for place, name in enumerate(SPLITS)})
 
 
-def _read(table: pa.Table) -> tuple[TaskSchema, Batch, list[str | None]]:
+def _read(given: UserTable) -> tuple[TaskSchema, Batch, list[str | None]]:
     """Return the schema, all rows, and the value of the column `split` of each row."""
+    table = given.columns
+    if "input_values" in table.column_names:
+        place = table.column_names.index("input_values")
+        table = table.set_column(place, "input_values", given.column("input_values"))
     lists = table.column("input_values") if "input_values" in table.column_names else None
     first = lists[0].as_py() if lists is not None and len(lists) and pa.types.is_nested(lists.type) else None
     width = len(first[0]) if first and isinstance(first[0], list) else 0
-    numbers, names = _labels(table)
+    numbers, names = _labels(given)
     schema = TaskSchema(step_shape=(max(1, width),), labels=names)
     longest = pc.max(pc.list_value_length(lists)).as_py() if width else 0
     if longest > CUSTOM.length[1] or table.num_rows * longest * width > _MAX_VALUES:
@@ -120,23 +126,29 @@ def _read(table: pa.Table) -> tuple[TaskSchema, Batch, list[str | None]]:
     arrays = collate_table(table.set_column(place, "label", pa.array(numbers)), schema)
     named: list[str | None] = [None] * table.num_rows
     if SPLIT_COLUMN in table.column_names:
-        given = table.column(SPLIT_COLUMN).to_pylist()
-        named = [parse_split(split, f"row {row}") for row, split in enumerate(given)]
+        values = given.texts(SPLIT_COLUMN).to_pylist()
+        named = [parse_split(split, partial(_row, given, row)) for row, split in enumerate(values)]
     return schema, Batch(arrays.inputs, arrays.lengths, arrays.labels), named
 
 
-def _labels(table: pa.Table) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def _row(table: UserTable, row: int) -> str:
+    """Return the position of a row, without the file, which begins the message."""
+    return table.where(row).removesuffix(f" of {table.file}")
+
+
+def _labels(table: UserTable) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Return class numbers (N,) and names."""
-    if "label" not in table.column_names:
-        raise InvalidInputError(f"columns {', '.join(table.column_names)}; need input_values and label")
+    names_of_columns = table.columns.column_names
+    if "label" not in names_of_columns:
+        raise InvalidInputError(f"columns {', '.join(names_of_columns)}; need input_values and label")
     given = []
-    for row, value in enumerate(label_column(table.column("label"))):
+    for row, value in enumerate(table.texts("label").to_pylist()):
         try:
             text = labels.label_text(value)
         except TypeError:
-            raise InvalidInputError(f"label {value!r} in row {row}; need texts or numbers") from None
+            raise InvalidInputError(f"label {value!r} in {_row(table, row)}; need texts or numbers") from None
         if text is None:
-            raise InvalidInputError(f"no label in row {row}; need one in every row")
+            raise InvalidInputError(f"no label in {_row(table, row)}; need one in every row")
         given.append(text)
     classes, names = labels.class_names(given)
     if not 2 <= len(names) <= labels.MAX_CLASSES:

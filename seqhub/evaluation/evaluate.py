@@ -12,6 +12,7 @@ import numpy as np
 from seqhub.data.collate import CollatedArrays, collate_batch
 from seqhub.data.digest import split_digest
 from seqhub.data.source import DataSource
+from seqhub.data.user_sources import resolve_file
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.import_model import create_record
 from seqhub.evaluation.inference import ModelScorer, generate_targets
@@ -45,7 +46,7 @@ def evaluate(
     num_examples: int | None = None,
     sibling_examples: int = 2_000,
     seed: int = 0,
-    data: Path | None = None,
+    data: Path | str | None = None,
     callback: Callable[[str], None] | None = None,
     task: str | TaskRef | None = None,
     trust_remote_code: bool = False,
@@ -60,7 +61,8 @@ def evaluate(
         num_examples: Number of sequences of each split of the model's config; None for the published number.
         sibling_examples: Number of sequences of each sibling; 0 for none.
         seed: Seed of the data; 0 is the published one.
-        data: File that the run was trained on, for a task with rows from a file; such a run has no siblings.
+        data: File that the run was trained on, or the id of a dataset of a Hub, for a task with rows from a file; such
+            a run has no siblings.
         callback: Called with the name of each split before it is evaluated.
         task: Task id of a model that was trained without `seqhub train`, as by `transformers.Trainer`; a run.json with
             the available information is written to its folder.
@@ -77,8 +79,9 @@ def evaluate(
         if number is not None and not lowest <= number <= MAX_ROWS:
             raise InvalidConfigError.of(name, number, f"{lowest} to {MAX_ROWS:,}")
     record = _record(folder := Path(folder), task)
+    data = None if data is None else resolve_file(data)
     definition, config = record.task.definition, record.task.config
-    source = DataSource.of_run(record, data)
+    source = DataSource.of_run(record, data, folder)
     model = load_model(folder, definition.schema(config).head, trust_remote_code=trust_remote_code)
     parts = {
         name: (source.split(name, seed), source.sizes[name] if num_examples is None else num_examples)

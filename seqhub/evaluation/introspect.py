@@ -31,15 +31,26 @@ def load_tracer(folder: Path, *, trust_remote_code: bool = False) -> Watch:
     """
     from transformers import AutoTokenizer
 
-    task = RunRecord.load(folder).task
-    schema, tokenizer = task.schema, None
+    record = RunRecord.load(folder)
+    task = record.task
+    schema = task.schema
+    tokenizer: Any = None
+    if task.is_custom and record.schema.has_tokenizer:
+        schema = record.schema
     model = load_model(folder, trust_remote_code=trust_remote_code)
     if task.is_custom and schema.vocabulary is None:  # the config has the number of features of the file
         schema = replace(schema, step_shape=(model.config.num_features,))
     if schema.text_vocabulary is not None:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    return lambda inputs: _trace(model, schema, tokenizer, inputs, _encode(schema, tokenizer, inputs))
+
+    def trace(inputs: Any) -> Trace:
+        batch = _encode(schema, tokenizer, inputs)
+        if schema.has_tokenizer:  # the steps are not the words of the text
+            inputs = " ".join(tokenizer.convert_ids_to_tokens(batch["input_ids"][0].tolist()))
+        return _trace(model, schema, tokenizer, inputs, batch)
+
+    return trace
 
 
 def _trace(

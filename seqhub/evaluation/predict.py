@@ -13,7 +13,9 @@ from seqhub._logging import quiet_transformers
 from seqhub.data.file_inputs import prepare_series, read_series, symbols_of
 from seqhub.data.file_kinds import FileOptions
 from seqhub.data.long_form import read_grouped
-from seqhub.data.table_reader import UserTable, iterate_tables
+from seqhub.data.table_reader import iterate_tables
+from seqhub.data.user_sources import as_file, resolve_file
+from seqhub.data.user_table import UserTable
 from seqhub.errors import InvalidInputError
 from seqhub.evaluation.load import head_of, load_model
 from seqhub.hub.fetch import fetch
@@ -47,7 +49,7 @@ class Prediction:
 
 def predict(
     model: Path | str,
-    data: Path | str | Sequence[Any],
+    data: Any,
     *,
     inputs: str | Sequence[str] | None = None,
     separator: str | None = None,
@@ -62,7 +64,8 @@ def predict(
 
     Args:
         model: Model folder, or repository on a Hub, as in `me/reviews-lstm`; HF_ENDPOINT is the address of the Hub.
-        data: File of rows, see `data.table_reader`; or a list of texts, or of raw series (steps, channels).
+        data: File of rows, see `data.table_reader`; a list of texts, or of raw series (steps, channels); or a dataset,
+            a data frame or a dictionary of columns, see `data.user_sources.as_file`.
         inputs: Column of the texts or series, or columns of channels or steps; None for those of the training file, or
             `text` or `input_values` for another model.
         separator: Separator of the values in a line of a CSV file; None for a comma or a tab.
@@ -78,6 +81,10 @@ def predict(
     """
     folder = fetch(model, revision=revision, repo_type="model")
     predictor = _Predictor(folder, inputs, batch_size, trust_remote_code)
+    if not isinstance(data, (str, Path, Sequence, np.ndarray)):
+        return _of_columns(predictor, data)
+    if isinstance(data, (str, Path)):
+        data = resolve_file(data)
     if isinstance(data, (str, Path)) and predictor.options.id is not None:
         tables = iter([read_grouped(Path(data), replace(predictor.options, separator=separator))])
     elif isinstance(data, (str, Path)):
@@ -86,6 +93,13 @@ def predict(
         tables = iter([_table(data)])
         predictor.options = FileOptions(inputs=("rows",), max_length=predictor.options.max_length)
     return predictor.predictions(tables)
+
+
+def _of_columns(predictor: "_Predictor", data: Any) -> Iterator[Prediction]:
+    """Yield the predictions for rows that are written to a temporary file."""
+    with as_file(data) as file:
+        tables = iterate_tables(file) if predictor.options.id is None else iter([read_grouped(file, predictor.options)])
+        yield from predictor.predictions(tables)
 
 
 class _Predictor:

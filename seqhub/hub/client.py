@@ -59,6 +59,11 @@ def check_repo_id(repo_id: str) -> None:
         raise InvalidInputError(f"repository {repo_id!r}: must be namespace/name ({rule})") from None
 
 
+def is_offline() -> bool:
+    """Return whether requests are switched off by HF_HUB_OFFLINE."""
+    return bool(constants.HF_HUB_OFFLINE)
+
+
 @contextmanager
 def hub_errors(api: HfApi, action: str, advice: str) -> Iterator[None]:
     """Convert errors between client and Hub to a HubError with a one-line message.

@@ -1,6 +1,6 @@
 """Rows of unequal lengths without padding, which may lie in files that are larger than the memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ class RaggedRows:
         lengths: (N,), number of steps of each sequence.
         labels: As in `Batch` for targets of whole sequences; for a class per step (M,), beside `steps`.
         by_step: Whether `labels` are those of the steps.
+        memo: Results about these rows that are computed once, such as their digest.
 
     >>> rows = RaggedRows(np.array([5, 6, 7], np.uint16), np.array([0, 2]), np.array([2, 1]), np.array([0, 1]))
     >>> rows[:2].inputs.tolist(), len(rows.select(np.array([1])))
@@ -30,6 +31,7 @@ class RaggedRows:
     lengths: NDArray[np.int64]
     labels: NDArray[Any]
     by_step: bool = False
+    memo: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.lengths)

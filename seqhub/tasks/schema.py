@@ -120,7 +120,7 @@ class TaskSchema:
 
     @property
     def has_tokenizer(self) -> bool:
-        """Whether the rows have the ids of a tokenizer of transformers, which alone can encode a text."""
+        """True if the rows have the ids of a tokenizer of transformers, which alone can encode a text."""
         return self.vocabulary is not None and self.vocabulary.boundaries == TOKENIZER
 
     @property

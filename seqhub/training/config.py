@@ -224,6 +224,9 @@ class TrainConfig:
             values["base_model"] = Path(self.base_model).resolve().name
         if self.data not in (STREAM, SPLITS):
             values["data"] = Path(self.data).name
+        tokens = values["data_options"].get("tokens")
+        if tokens is not None and Path(tokens).is_dir():  # a tokenizer, which is saved with the model
+            values["data_options"]["tokens"] = Path(tokens).name
         added = {each.name: each.default for each in fields(self) if each.name in _ADDED}
         for name, default in added.items():  # omitted when default, so that earlier checkpoints can be resumed
             if values[name] == ([] if name == "freeze" else default):

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from seqhub.data.file_names import is_image_folder, looks_like_a_file
-from seqhub.errors import InvalidConfigError, UnknownNameError
+from seqhub.errors import HubError, InvalidConfigError, UnknownNameError
 from seqhub.models.ids import ModelId
 from seqhub.tasks.ref import FILE, TaskRef, file_stem
 from seqhub.training.config import TrainConfig
 from seqhub.training.recipes import recipe
+
+_MOST_BETWEEN = 100_000  # training rows of a file between two validations; fewer if an epoch has fewer
 
 
 def configure(
@@ -24,7 +26,8 @@ def configure(
     """Return the settings of a run.
 
     Args:
-        task: Task id, or a file of rows; None if `data` is a file of rows.
+        task: Task id, or a file of rows, or the id of a dataset of a Hub, as in `me/reviews` or, if a task has the same
+            name, `hub:me/reviews`; None if `data` is one of these.
         recipe_name: Settings that replace the defaults, see `recipes.recipe`.
         kind: Kind of the rows of a file, as in `text-class`; None to choose it.
         data_options: Options for reading a file; for a file of rows see `data.file_kinds.FileOptions`.
@@ -35,6 +38,7 @@ def configure(
         InvalidConfigError: Value out of range, or no task and no file; or a setting of the architecture that differs
             from the base model.
         InvalidInputError: The file cannot be read, or its columns do not determine a choice.
+        HubError: The Hub does not respond, or has no such dataset.
     """
     known = [each.name for each in fields(TrainConfig)]
     for name in given:
@@ -86,7 +90,8 @@ def configure(
         length = {} if writes else file_length(rows, texts=ref.schema.vocabulary is not None)
         if base is not None or ModelId.parse(model).is_wrapped:
             length.pop("learning_rate", None)
-        length |= {"evaluate_every": rows, "checkpoint_every": max(rows, config.checkpoint_every)}
+        between = min(_MOST_BETWEEN, rows)
+        length |= {"evaluate_every": between, "checkpoint_every": max(between, config.checkpoint_every)}
         config = replace(config, **{name: value for name, value in length.items() if name not in given})
     return config
 
@@ -99,12 +104,38 @@ def default_folder(task: TaskRef, model: str, seed: int, file: Path | None = Non
 
 def _file(task: str | TaskRef | None, data: object) -> Path | None:
     """Return the file of rows that is given as the task, or as the data without a task."""
+    from seqhub.data.user_sources import HUB, resolve_file
+
     if task is None:
-        return None if data is None else Path(str(data))
+        return None if data is None else resolve_file(str(data))
     if isinstance(task, TaskRef) or ".py" in task:
         return None
-    if not looks_like_a_file(task) and not Path(task).is_file() and not is_image_folder(Path(task)):
-        return None
+    is_file = looks_like_a_file(task) or Path(task).is_file() or is_image_folder(Path(task))
+    if not task.startswith(HUB) and not is_file:
+        return None if data is not None else _dataset(task)
     if data is not None:
         raise InvalidConfigError.of("data", data, f"omitted, as the rows are those of {task}")
-    return Path(task)
+    return resolve_file(task)
+
+
+def _dataset(task: str) -> Path | None:
+    """Return the file of a dataset of a Hub, whose id is not a task id; None for a task id.
+
+    Raises:
+        UnknownNameError: Neither a task nor a dataset.
+    """
+    from seqhub.data.user_sources import hub_file, looks_like_a_hub_id
+    from seqhub.hub.client import is_offline
+    from seqhub.tasks.registry import list_tasks
+
+    try:
+        TaskRef.parse(task)
+    except UnknownNameError as error:
+        name = task.partition("/")[0]
+        if name in (FILE, *list_tasks()) or not looks_like_a_hub_id(task) or is_offline():
+            raise
+        try:
+            return hub_file(task)
+        except HubError as other:
+            raise UnknownNameError(f"{error}; and no dataset of this name: {other}") from None
+    return None

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -43,7 +45,9 @@ def train(
     Recurrent models on a CPU with one thread train natively if possible, see `native_loop`: many times faster, with
     losses that differ from those of torch by rounding. SEQHUB_KERNELS=0 in the environment prevents it.
 
-    A run on a file of rows is evaluated, too: `train(data="reviews.csv")`.
+    A run on a file of rows is evaluated, too: `train(data="reviews.csv")`. Instead of a file, `data` may be the id of a
+    dataset of a Hub, as in `me/reviews`, or anything that `data.user_sources.as_file` takes: a dataset, a data frame,
+    or a dictionary of columns.
 
     The function is called once, or in each process of `accelerate launch` or `torchrun`. The random state and the
     number of threads of the caller are restored.
@@ -68,10 +72,19 @@ def train(
         PeerFailedError: Another process of the run failed.
     """
     require_main_guard()
-    if config is None:
-        config = configure(**settings)
-    elif settings:
+    if config is not None and settings:
         raise InvalidConfigError(f"{', '.join(settings)}: must be in the config, or omit the config")
+    with ExitStack() as stack:
+        if config is None:
+            if not isinstance(settings.get("data"), (str, Path, NoneType)):
+                from seqhub.data.user_sources import as_file
+
+                settings["data"] = stack.enter_context(as_file(settings["data"]))
+            config = configure(**settings)
+        return _train(config, resume, callback)
+
+
+def _train(config: TrainConfig, resume: bool, callback: Callable[[TrainerState], None] | None) -> RunRecord | None:
     require_supported_settings()
     source = data_source(config)
     if _is_native(config, source, resume):

@@ -19,6 +19,7 @@ from seqhub._logging import quiet_datasets, quiet_transformers
 from seqhub.data.arrow import rows_table
 from seqhub.data.digest import digest
 from seqhub.data.source import DataSource
+from seqhub.data.user_sources import resolve_file
 from seqhub.errors import CorruptFileError, InvalidInputError, VerificationError
 from seqhub.evaluation.evaluate import MAX_ROWS
 from seqhub.evaluation.load import check_files, load_model
@@ -77,7 +78,8 @@ def verify(
         trust_remote_code: Consent to run the code of a wrapped module, see `evaluation.load.load_model`; given with
             `isolated`.
         dataset: Built dataset folder to read the rows from, with `datasets` alone; None to generate them. Its rows must
-            be those that the model was evaluated on. For a run on a file: that file, which is required.
+            be those that the model was evaluated on. For a run on a file: that file, or the id of a dataset of a Hub,
+            which is required.
         published: Load model and rows from a Hub, like any client, in a new process without seqhub.
 
     Returns:
@@ -107,8 +109,10 @@ def _verify_model(
 ) -> Iterator[Finding]:
     record = RunRecord.load(folder)
     config = record.task.config
-    file, dataset = (dataset, None) if record.task.is_custom else (None, dataset)
-    source = DataSource.of_run(record, file)
+    file = None
+    if record.task.is_custom:
+        file, dataset = (None if dataset is None else resolve_file(dataset)), None
+    source = DataSource.of_run(record, file, folder)
     schema = source.schema
     try:
         check_files(folder, record)

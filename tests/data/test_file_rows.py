@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,31 @@ CHOICES: dict[str, tuple[list[dict[str, Any]], dict[str, Any], str, str | None]]
         "series-step-class",
         None,
     ),
+    "labels": (
+        [{"text": f"a b {n} c d", "labels": ["x", "y", "z"][: n % 4]} for n in range(60)],
+        {},
+        "text-multi-label",
+        "words",
+    ),
+    "labels of numbers": (
+        [{"values": [1.0, n, 2.0], "labels": [3, 7][: n % 3]} for n in range(60)],
+        {},
+        "series-multi-label",
+        None,
+    ),
+    "columns of 0 and 1": (
+        [{"text": f"a b {n} c d", "toxic": n % 2, "rude": n // 2 % 2, "id": n} for n in range(60)],
+        {},
+        "text-multi-label",
+        "words",
+    ),
+    "several numbers": ([{"values": [1.0, n, 2.0], "y": [n, 0.5 * n]} for n in range(60)], {}, "series-numbers", None),
+    "columns of numbers": (
+        [{"values": [1.0, n, 2.0], "height": n, "width": 0.5 * n} for n in range(60)],
+        {"target": ["height", "width"]},
+        "series-numbers",
+        None,
+    ),
     "text alone": ([{"text": f"line {n} of a text"} for n in range(60)], {}, "text-next-symbol", "characters"),
     "classes without a name": (
         [{"a": f"text {n}", "b": "xy"[n % 2]} for n in range(60)],
@@ -180,23 +206,6 @@ def test_labels_of_characters_as_a_string_of_equal_length(tmp_path: Path) -> Non
     source = read(write_csv(tmp_path / "rows.csv", ("protein", "label"), rows), "text-step-class", tokens="characters")
     assert source.schema.labels == ("C", "E", "H")
     assert [len(e.inputs) for e in [source.split()[0]]] == [len(source.split()[0].target)]
-
-
-def test_added_rows_do_not_move_other_rows(tmp_path: Path) -> None:
-    few, more = reviews(150), reviews(200)
-    first = read(write_csv(tmp_path / "few.csv", ("text", "label"), few))
-    second = read(write_csv(tmp_path / "more.csv", ("text", "label"), more[::-1]))
-
-    def places(source: DataSource) -> dict[Any, str]:
-        return {
-            e.inputs: name
-            for name in SPLITS
-            for b in source.split(name).batches(0)
-            for e in source.split(name).examples(b)
-        }
-
-    before, after = places(first), places(second)
-    assert before.items() <= after.items()
 
 
 def test_rows_of_a_group_share_a_split(tmp_path: Path) -> None:
@@ -458,8 +467,89 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
         {},
         r"^1 labels in column 'tags' for 2 steps in line 10 of .*; need equal numbers$",
     ),
+    "target of texts among several": (
+        table(*[(*row, 1) for row in texts()], header=("text", "label", "n")),
+        {"target": ["label", "n"]},
+        r"^targets label, n of .*: 'label' has values that are not numbers; need several columns of numbers, or of ",
+    ),
+    "two targets for one class": (
+        table(*[(f"t {n} a b", n % 2, n % 3) for n in range(60)], header=("text", "a", "b")),
+        {"target": ["a", "b"], "kind": "text-class"},
+        r"^targets a, b of .*: must be one column for the kind text-class$",
+    ),
+    "neither 0 nor 1": (
+        table(*[(f"t {n} a b", n % 2, 2 if n == 3 else 1) for n in range(60)], header=("text", "a", "b")),
+        {"target": ["a", "b"], "kind": "text-multi-label"},
+        r"^2 in column 'b' in line 5 of .*; need 0 or 1$",
+    ),
+    "one label": (
+        objects(*[{"text": f"a b {n} c", "labels": ["x"] * (n % 2)} for n in range(60)]),
+        {},
+        r"^1 different labels, 'x' in column 'labels' of .*; need 2 to 1,000$",
+    ),
+    "no labels": (
+        objects(*[{"text": f"a b {n} c", "labels": None if n == 4 else ["x", "y"][: n % 3]} for n in range(60)]),
+        {},
+        r"^no value in column 'labels' in line 5 of ",
+    ),
+    "missing label among several": (
+        objects(*[{"text": f"a b {n} c", "labels": ["x", None if n == 5 else "y"][: n % 3]} for n in range(60)]),
+        {},
+        r"^no label in column 'labels' in line 6 of ",
+    ),
+    "label sets as text": (
+        table(*texts()),
+        {"kind": "text-multi-label"},
+        r"^column 'label' of .*; need lists of labels, or several columns of 0 and 1 with --target$",
+    ),
+    "numbers of two lengths": (
+        objects(*[{"x": [1.0, n, 3, 4], "y": [n, 1.5][: 2 - (n == 7)]} for n in range(60)]),
+        {"kind": "series-numbers"},
+        r"^1 numbers in column 'y' in line 8 of .*; need 2, as in the first row$",
+    ),
+    "missing number among several": (
+        objects(*[{"x": [1.0, n, 3, 4], "y": [n, None if n == 7 else 1.5]} for n in range(60)]),
+        {},
+        r"^no finite number in column 'y' in line 8 of ",
+    ),
+    "order without id": (table(*texts()), {"order": "text"}, r"^order='text': must be used with id, the column of"),
+    "no such id": (table(*texts()), {"id": "who"}, r"^--id who: no such column; columns 'text', 'label' of "),
+    "missing id": (
+        table(*[(None if n == 3 else n // 6, n, "ab"[n // 6 % 2]) for n in range(90)], header=("who", "x", "label")),
+        {"id": "who"},
+        r"^no value in column 'who' in line 5 of .*; need one in every row$",
+    ),
+    "two labels of an id": (
+        table(*[(n // 6, n, "c" if n == 14 else "ab"[n // 6 % 2]) for n in range(90)], header=("who", "x", "label")),
+        {"id": "who"},
+        r"^values 'a' and 'c' in column 'label' for the id '2' of .*; need one value for each id, as most have$",
+    ),
+    "two groups of an id": (
+        table(*[(n // 6, n, "ab"[n // 6 % 2], n // 7) for n in range(90)], header=("who", "x", "label", "clinic")),
+        {"id": "who", "group": "clinic"},
+        r"^values '0' and '1' in column 'clinic' for the id '1' of .*; need one value for each id, as most have$",
+    ),
+    "no tokenizer": (
+        table(*[(f"a b {n} c", "ab"[n % 2]) for n in range(60)]),
+        {"tokens": "no/tokenizer"},
+        r"^--tokens no/tokenizer: cannot be loaded as a tokenizer: ",
+    ),
+    "tokenizer and vocabulary": (
+        table(*texts()),
+        {"tokens": "some/tokenizer", "min_count": 2},
+        r"^max_vocab and min_count: must be omitted with a tokenizer",
+    ),
+    "tokenizer for labels of steps": (
+        objects(*[{"tokens": ["a", f"b{n}"], "tags": ["X", "Y"]} for n in range(60)]),
+        {"tokens": "some/tokenizer"},
+        r"^--tokens some/tokenizer: needs a column of texts with a target; 'tokens' of .* has words$",
+    ),
     "unknown option": (table(*texts()), {"words": "label"}, r"^no data option of .* 'words'; known: inputs, target, "),
-    "unknown tokens": (table(*texts()), {"tokens": "bytes"}, r"^no tokens 'bytes'; known: characters, words$"),
+    "unknown tokens": (
+        table(*texts()),
+        {"tokens": "bytes"},
+        r"^no tokens 'bytes'; known: characters, words, the folder",
+    ),
     "no vocabulary": (table(*texts()), {"max_vocab": 0}, r"^max_vocab=0: must be 1 to 65,533"),
     "group and time": (
         table(*texts()),
@@ -470,6 +560,11 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
         table(*[(*row, "dev") for row in texts()], header=("text", "label", "split")),
         {},
         r"^split 'dev' in line 2 of .*; need train, validation, test or nothing$",
+    ),
+    "missing group": (
+        table(*[(*row, n // 3 if n != 7 else "") for n, row in enumerate(texts())], header=("text", "label", "who")),
+        {"group": "who"},
+        r"^no value in column 'who' in line 9 of ",
     ),
     "one time": (
         table(*[(*row, 1) for row in texts()], header=("text", "label", "day")),
@@ -494,6 +589,46 @@ def test_a_mistake_has_one_line_with_its_place(name: str, tmp_path: Path) -> Non
         read(file, kind, **options)
     assert isinstance(caught.value, (InvalidInputError, InvalidConfigError, UnknownNameError))
     assert "\n" not in str(caught.value)
+
+
+BAD_ROWS: dict[str, tuple[Callable[[int], tuple[Any, Any]], str]] = {
+    "one class": (lambda n: (f"text {n}", "a"), r"^1 different labels, 'a' in column 'label' of "),
+    "one row a class": (
+        lambda n: (f"text {n}", f"class {n}"),
+        r"^no row for validation among the 60 different rows in ",
+    ),
+    "no label": (lambda n: (f"text {n}", None if n == 7 else "ab"[n % 2]), r"^no label in column 'label' in "),
+    "no text": (lambda n: (None if n == 7 else f"text {n}", "ab"[n % 2]), r"^no text in column 'text' in "),
+    "long text": (
+        lambda n: ("x" * 150_000 if n == 7 else f"text {n}", "ab"[n % 2]),
+        r"^150,000 characters in .*; need 65,536 or fewer; cut texts off with --max-length$",
+    ),
+    "equal rows": (lambda n: ("text", "ab"[n % 2]), r"^1 different rows in .*; need 10 or more$"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ROWS)
+def test_bad_rows_have_the_same_message_in_every_format(name: str, tmp_path: Path) -> None:
+    row, message = BAD_ROWS[name]
+    frame = pd.DataFrame([row(n) for n in range(60)], columns=["text", "label"])
+    writers = {
+        "rows.csv": lambda file: frame.to_csv(file, index=False),
+        "rows.tsv.gz": lambda file: frame.to_csv(file, index=False, sep="\t"),
+        "rows.jsonl": lambda file: frame.to_json(file, orient="records", lines=True),
+        "rows.json": lambda file: frame.to_json(file, orient="records"),
+        "rows.parquet": lambda file: frame.to_parquet(file),
+        "rows.arrow": lambda file: pyarrow.feather.write_feather(pa.Table.from_pandas(frame), str(file)),
+    }
+    found = {}
+    for ending, write in writers.items():
+        write(tmp_path / ending)
+        with pytest.raises(InvalidInputError, match=message) as caught:
+            read(tmp_path / ending, tokens="characters", target="label", inputs=["text"])
+        place = (
+            rf"(line \d+|row \d+) of {re.escape(str(tmp_path))}/\S*?(?=[;,]| |$)|{re.escape(str(tmp_path))}/[\w.]*\w"
+        )
+        found[ending] = re.sub(place, "HERE", str(caught.value))
+    assert len(set(found.values())) == 1, found
 
 
 def test_constant_series_are_not_divided_by_zero(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from seqhub.verification.verify import verify
 from tests.cli.test_demo import WITHOUT_SEQHUB, run_python
 from tests.helpers.cli_calls import call
 from tests.helpers.own_files import captioned, reviews, series, slopes, topics, write_csv, write_json
+from tests.helpers.own_tokenizers import save_tokenizer
 
 SMALL = ("--epochs", 6, "--hidden-size", 8, "--learning-rate", 0.02)
 
@@ -60,6 +61,20 @@ FILES: dict[str, Any] = {
         (),
         "series-multi-label",
     ),
+    "long.csv": (
+        lambda file: write_csv(
+            file,
+            ("who", "a", "b", "label"),
+            [(n, *step, row["label"]) for n, row in enumerate(series(120)) for step in row["values"]],
+        ),
+        ("--id", "who", "--scale", "robust"),
+        "series-class",
+    ),
+    "tokens.csv": (
+        lambda file: (write_csv(file, ("text", "label"), reviews()), save_tokenizer("roberta", file.parent / "tokens")),
+        ("--tokens", "tokens", "--max-length", "9"),
+        "text-class",
+    ),
     "tags.jsonl": (lambda file: write_json(file, tags()), (), "text-step-class"),
     "reversed.csv": (
         lambda file: write_csv(file, ("text", "target"), [(text, text[::-1]) for text, _ in reviews()]),
@@ -72,7 +87,10 @@ FILES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_one_command_makes_a_verified_model_of_a_file(name: str, tmp_path: Path) -> None:
+def test_one_command_makes_a_verified_model_of_a_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     write, options, kind = FILES[name]
     file, run = tmp_path / name, tmp_path / "run"
     write(file)

@@ -184,7 +184,11 @@ def test_trackers_write_in_addition_to_the_history(tmp_path: Path, monkeypatch: 
             "stop_at='paper': must be accuracy, st3, both or none for a task whose source has no stopping rule",
         ),
         ({"optimizer": "adem"}, UnknownNameError, "no optimizer 'adem'; known: adam, adamw, rmsprop, sgd"),
-        ({"schedule": "poly"}, UnknownNameError, "no schedule 'poly'; known: constant, linear, cosine, one_cycle, step, plateau, error"),
+        (
+            {"schedule": "poly"},
+            UnknownNameError,
+            "no schedule 'poly'; known: constant, linear, cosine, one_cycle, step, plateau, error",
+        ),
         (
             {"schedule": "step"},
             InvalidConfigError,

@@ -46,7 +46,8 @@ def test_accumulated_gradients_equal_those_of_a_larger_batch(tmp_path: Path, tas
     whole = configure(task, output_dir=tmp_path / "whole", batch_size=20, **settings)
     divided = replace(whole, output_dir=tmp_path / "parts", batch_size=5, accumulation_steps=4)
     one, other = train(whole), train(divided)
-    assert one is not None and other is not None
+    assert one is not None
+    assert other is not None
     assert one.optimizer_steps == other.optimizer_steps == 3
     first, second = (load_model(tmp_path / name).state_dict() for name in ("whole", "parts"))
     for name in first:
@@ -78,7 +79,8 @@ def test_balanced_epochs_have_equally_many_rows_of_each_class(rows: int) -> None
     for epoch in range(60):
         order = loader._new_order(epoch)
         counts = np.bincount(labels[order], minlength=3)
-        assert counts.sum() == rows and counts.max() - counts.min() <= 1
+        assert counts.sum() == rows
+        assert counts.max() - counts.min() <= 1
         seen += np.bincount(order, minlength=rows)
     for label in range(3):  # all rows of a class take turns
         own = seen[labels == label]
@@ -130,8 +132,10 @@ def test_one_cycle_is_the_schedule_of_torch() -> None:
         if step < steps - 1:
             torch_schedule.step()
     rates = [learning_rate(config, step, 1000, 0) for step in range(1001)]
-    assert int(np.argmax(rates)) == 300 and max(rates) == pytest.approx(0.3)
-    assert np.all(np.diff(rates[:300]) > 0) and np.all(np.diff(rates[300:]) < 0)
+    assert int(np.argmax(rates)) == 300
+    assert max(rates) == pytest.approx(0.3)
+    assert np.all(np.diff(rates[:300]) > 0)
+    assert np.all(np.diff(rates[300:]) < 0)
 
 
 def test_the_rate_falls_on_a_plateau(tmp_path: Path) -> None:
@@ -168,7 +172,8 @@ def test_a_plateau_run_resumes_exactly(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises((KeyboardInterrupt, TrainingInterrupted)):
         train(config_of("parts"), callback=stop)
     parts = train(config_of("parts"), resume=True)
-    assert whole is not None and parts is not None
+    assert whole is not None
+    assert parts is not None
     assert whole.best == parts.best
     one, other = (load_model(tmp_path / name).state_dict() for name in ("whole", "parts"))
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -181,7 +186,9 @@ def test_the_native_loop_has_validation_loss_patience_and_plateau(tmp_path: Path
     )  # fmt: skip
     assert reason_not_native(config) is None
     native, record = train_native(config), train_in_torch(config, data_source(config), False, None)
-    assert record is not None and native.record.best is not None and record.best is not None
+    assert record is not None
+    assert native.record.best is not None
+    assert record.best is not None
     assert native.record.best["sequences"] == record.best["sequences"]
     assert native.record.best["loss"] == pytest.approx(record.best["loss"], rel=1e-3)
     history = read_history(tmp_path / "run")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from seqhub._logging import quiet_transformers
 from seqhub.errors import InvalidInputError
-from seqhub.tasks.vocabulary import TOKENIZER, Vocabulary
 
 if TYPE_CHECKING:
     from transformers import TokenizersBackend
 
 _PADDING = "[PAD]"
+_NEVER = -1e9  # score of tokens that no text is divided into
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
@@ -42,14 +42,6 @@ def load_tokenizer(name: str) -> "TokenizersBackend":
     return renumbered(tokenizer)
 
 
-def tokenizer_vocabulary(tokenizer: "TokenizersBackend", name: str) -> Vocabulary:
-    """Return the tokens from the id 1 on, for the schema of the rows."""
-    tokens = dict(sorted((number, token) for token, number in tokenizer.get_vocab().items()))
-    size = max(tokens) + 1
-    return Vocabulary(tuple(tokens.get(number, f"[unused {number}]") for number in range(1, size)), " ", name,
-                      boundaries=TOKENIZER)  # fmt: skip
-
-
 def renumbered(tokenizer: "TokenizersBackend") -> "TokenizersBackend":
     """Return a copy of a tokenizer with padding on the right and the padding id 0, which needs no code of its own."""
     from tokenizers import Tokenizer
@@ -63,7 +55,7 @@ def renumbered(tokenizer: "TokenizersBackend") -> "TokenizersBackend":
     if pad != 0:
         other = tokenizer.convert_ids_to_tokens(0)
         names = {tokenizer.pad_token: 0, other: pad}
-        _exchange_in_model(content["model"], pad, names)
+        _exchange_in_model(content["model"], tokenizer.get_vocab() | names)
         for token in content["added_tokens"]:
             token["id"] = names.get(token["content"], token["id"])
         content["added_tokens"].sort(key=lambda token: token["id"])
@@ -79,18 +71,21 @@ def renumbered(tokenizer: "TokenizersBackend") -> "TokenizersBackend":
     )
 
 
-def _exchange_in_model(model: dict[str, Any], pad: int, names: dict[str, int]) -> None:
+def _exchange_in_model(model: dict[str, Any], ids: dict[str, int]) -> None:
+    """Give all tokens of a model their new ids, also those that were added to its vocabulary."""
     vocabulary = model.get("vocab")
     if isinstance(vocabulary, dict):
-        for token, number in names.items():
-            if token in vocabulary:
-                vocabulary[token] = number
+        vocabulary.update(ids)
     elif isinstance(vocabulary, list):  # Unigram: the id is the place
-        if pad >= len(vocabulary):
-            vocabulary.extend([[f"[unused {number}]", -1e9] for number in range(len(vocabulary), pad + 1)])
-        vocabulary[0], vocabulary[pad] = vocabulary[pad], vocabulary[0]
-        if model.get("unk_id") in (0, pad):
-            model["unk_id"] = pad - model["unk_id"]
+        unknown = None if model.get("unk_id") is None else vocabulary[model["unk_id"]][0]
+        scores = dict(vocabulary)
+        tokens = {number: token for token, number in ids.items()}
+        model["vocab"] = [
+            [token := tokens.get(number, f"[unused {number}]"), scores.get(token, _NEVER)]
+            for number in range(max(tokens) + 1)
+        ]
+        if unknown is not None:
+            model["unk_id"] = ids[unknown]
 
 
 def _exchanged(part: Any, names: dict[str, int]) -> Any:

@@ -161,7 +161,7 @@ WRONG = [
     ("rows.jsonl", b"[1, 2]\n", r"line 1 of .*rows.jsonl is not a JSON object"),
     ("rows.jsonl", b'{"text": "a", "label": [1]}\n', r"label of type list in line 1 of"),
     ("rows.jsonl", b'{"text": {"a": 1}, "label": 1}\n', r"text of type dict in line 1 of"),
-    ("rows.jsonl", b'{"text": "\\ud800", "label": 1}\n', r"character '\\ud800' in line 1 of"),
+    ("rows.jsonl", b'{"text": "\\ud800", "label": 1}\n', r"character '\\ud800' in column 'text' in line 1 of"),
     ("rows.jsonl", b'{"review": "a", "label": 1}\n', r"columns 'review', 'label' of .*; need 'text' once, or choose"),
     ("rows.parquet", b"text,label\n", r"rows.parquet cannot be read as Parquet: "),
     ("rows.arrow", b"text,label\n", r"rows.arrow cannot be read as Arrow: "),
@@ -194,14 +194,17 @@ def test_all_formats_give_the_same_vectors(tmp_path: Path) -> None:
     pyarrow.feather.write_feather(pa.table(columns), str(tmp_path / "rows.feather"), compression="uncompressed")
     schema, parts = read_vectors(tmp_path / "rows.parquet")[:2]
     assert schema.labels == tuple(map(str, range(11)))
-    for name in ("rows.jsonl", "rows.feather"):
+    pd.DataFrame([row | {"input_values": json.dumps(row["input_values"])} for row in rows]).to_csv(
+        tmp_path / "lists.csv", index=False
+    )
+    for name in ("rows.jsonl", "rows.feather", "lists.csv"):
         other, others = read_vectors(tmp_path / name)[:2]
         assert other == schema
         for split in SPLITS:
             assert np.array_equal(parts[split].inputs, others[split].inputs)
             assert np.array_equal(parts[split].labels, others[split].labels)
-    (tmp_path / "rows.csv").write_text("input_values,label\n")
-    with pytest.raises(InvalidInputError, match=r"rows.csv is a CSV file, without lists; need Parquet, Arrow or JSON"):
+    (tmp_path / "rows.csv").write_text("input_values,label\n1,a\n2,b\n")
+    with pytest.raises(InvalidInputError, match=r"rows.csv: a column of type double; need lists$"):
         read_vectors(tmp_path / "rows.csv")
 
 
