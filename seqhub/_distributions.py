@@ -7,7 +7,8 @@ for every version.
 import re
 import sys
 from functools import lru_cache
-from importlib.metadata import EntryPoint, EntryPoints, distribution, entry_points
+from importlib.metadata import EntryPoint, distribution, entry_points
+from typing import Any
 
 _VERSION = re.compile(r"^Version: *(.+?) *$", re.MULTILINE)
 
@@ -29,6 +30,6 @@ def entry_points_of(group: str) -> tuple[EntryPoint, ...]:
 
 
 @lru_cache(maxsize=2)
-def _entry_points(path: tuple[str, ...]) -> EntryPoints:
+def _entry_points(path: tuple[str, ...]) -> Any:
     """Return all entry points of the distributions in `sys.path`."""
     return entry_points()
