@@ -30,6 +30,6 @@ def entry_points_of(group: str) -> tuple[EntryPoint, ...]:
 
 
 @lru_cache(maxsize=2)
-def _entry_points(path: tuple[str, ...]) -> Any:  # `SelectableGroups` before Python 3.12
+def _entry_points(path: tuple[str, ...]) -> Any:
     """Return all entry points of the distributions in `sys.path`."""
     return entry_points()

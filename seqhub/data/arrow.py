@@ -118,11 +118,12 @@ def _texts(offsets: NDArray[np.int32], ids: NDArray[np.integer], vocabulary: Voc
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    entries = [each.encode() for each in ("", *vocabulary.entries)]
+    # Without conversions of Python strings by Arrow, which import pandas
+    entries = [each.encode() for each in ("", *vocabulary.entries, vocabulary.separator)]
     bounds = np.cumsum([0, *map(len, entries)], dtype=np.int32)
     symbols = pa.StringArray.from_buffers(len(entries), pa.py_buffer(bounds), pa.py_buffer(b"".join(entries)))
     words = pc.take(symbols, _array(ids.astype(np.int32)))
-    return pc.binary_join(_lists(offsets, words), vocabulary.separator)
+    return pc.binary_join(_lists(offsets, words), symbols[len(entries) - 1])
 
 
 def rows_table(split: Split, start: int, stop: int) -> pa.Table:

@@ -3,6 +3,8 @@
 Both are the Mersenne Twister of Matsumoto & Nishimura (1998), seeded by its `init_genrand`.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +20,7 @@ class TorchRandom:
     """
 
     def __init__(self, seed: int) -> None:
-        self._words = np.random.MT19937()
+        self._words: Any = np.random.MT19937()
         self._words.state = np.random.RandomState(seed % _WORD).get_state(legacy=False)
 
     def uniform(self, shape: tuple[int, ...], low: float, high: float) -> NDArray[np.float32]:
