@@ -5,8 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from seqhub.data.file_names import looks_like_a_file
 from seqhub.data.labels import label_text
-from seqhub.data.table_reader import looks_like_a_file, read_table
+from seqhub.data.table_reader import read_table
 from seqhub.data.user_table import SPLIT_COLUMN, UserTable, parse_split
 from seqhub.errors import InvalidInputError
 

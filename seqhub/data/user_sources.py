@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from seqhub._logging import quiet_datasets
-from seqhub.data.table_reader import array_column, looks_like_a_file
+from seqhub.data.file_names import looks_like_a_file
+from seqhub.data.table_reader import array_column
 from seqhub.data.user_table import SPLIT_COLUMN
 from seqhub.errors import DataWarning, InvalidInputError
 from seqhub.io import open_atomically
