@@ -136,6 +136,7 @@ struct Cell {{
   }}
   static void unpack_gradients(const S* sums, S* const* weights) {{
     S* const* d_weights = weights + {len(low.weights)};
+{_indented(_clearing(low), 4)}
 {_indented(sums.unpacking, 4)}
   }}
 }};
@@ -488,6 +489,12 @@ def _sum_weight_gradients(step: _Step) -> _Sums:
         ]
     found.sizes.append(f"SUMS = {found.end}")
     return found
+
+
+def _clearing(low: Lowering) -> list[str]:
+    """Return the lines that set the gradients of all weights to zero."""
+    sizes = [low.trace.values[index].numel() for index in low.weights]
+    return [f"clear(d_weights[{number}], {size});" for number, size in enumerate(sizes)]
 
 
 def _runs(entries: list[tuple[int, int, _View]]) -> list[tuple[int, int, list[tuple[int, int, _View]]]]:

@@ -505,9 +505,8 @@ class WrappedModel(WrappedPreTrainedModel):
             one = torch.randn(3, 5, width, generator=random)  # type: ignore[arg-type]
             two = one.clone()
             two[1, 2] += 1
-        first, second = (
-            hidden_states_of(copied._call(each, {}, plain=True), source, each.shape[:2], time_first=False) for each in (one, two)
-        )
+        outputs = (copied._call(each, {}, plain=True) for each in (one, two))
+        first, second = (hidden_states_of(each, source, one.shape[:2], time_first=False) for each in outputs)
         changed = (first - second).abs().amax(-1) > _CLOSE
         along_first, along_second = bool(changed[[0, 2], 2].any()), bool(changed[1, [0, 1, 3, 4]].any())
         if along_first and along_second:
