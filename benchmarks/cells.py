@@ -12,14 +12,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from itertools import product
 from statistics import median
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import Goal, Job, Row, rate, row_of_pairs
-from seqhub.cells import dispatch
 from seqhub.cells.compile import compile_cell
 from seqhub.cells.torchrecurrent import run_layers
 
@@ -219,11 +218,16 @@ def _memory() -> Iterator[Row]:
 
 # The hand-written kernels
 
+_TORCH_CELLS = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn_tanh": nn.RNNCell}
+
 
 def _hand_written(rounds: int) -> Iterator[Row]:
-    from seqhub.native.operator import recurrence  # noqa: F401
+    from seqhub.native.operator import recurrence
 
-    yield from ()
-
-
-_ = dispatch, Any
+    for cell, hidden, batch in product(_TORCH_CELLS, (4, 16, 64), (1, 16, 256)):
+        module = compile_cell(_TORCH_CELLS[cell](_FEATURES, hidden))
+        weights = [getattr(module.cell, name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        inputs = torch.randn(batch, _STEPS, _FEATURES)
+        theirs = training_step(lambda x, w=weights, cell=cell: recurrence(x, w, cell)[0], module, inputs)
+        ours = training_step(lambda x, module=module: module(x)[0], module, inputs)
+        yield _compare(f"hand-written {cell}, h={hidden}, B={batch}", theirs, ours, rounds, ("ratio", ">=", 1), batch)

@@ -16,6 +16,11 @@ from seqhub.cells.graph import Graph, Matrix, Node, Row, Value
 from seqhub.cells.trace import Line, Operation, Ref, Trace
 
 _MAX_POWER = 8
+# operations on weights that the kernel computes; others are computed by torch before it runs
+_OF_ROWS = frozenset(
+    ("neg", "tanh", "sigmoid", "relu", "exp", "softplus", "add", "sub", "rsub", "mul", "div", "reciprocal", "detach")
+)
+_OF_MATRICES = frozenset(("neg", "add", "sub", "rsub", "mul"))
 _FILLS = {
     **dict.fromkeys(("zeros", "new_zeros", "zeros_like", "zero"), 0.0),
     **dict.fromkeys(("ones", "new_ones", "ones_like"), 1.0),
@@ -40,6 +45,7 @@ class Lowering:
         self.weights: list[int] = []
         self.makers = {each.index: operation for operation in trace.operations for each in _refs(operation.results)}
         self.batch: dict[int, Value] = {}
+        self._constants: set[int] = set()
         self._named: dict[tuple[Line | None, str], Node] = {}
         for number, index in enumerate(trace.inputs):
             width = trace.shape(index)[1]
@@ -77,11 +83,12 @@ class Lowering:
             self._check_write(operation, number)
         depends = [self._has_batch(each.index) for each in results]
         if not of_batch and not any(depends):
+            if len(results) == 1 and not writes and all(each.index in self._constants for each in read):
+                self._make_leaf(results[0])
             return  # of weights alone
         name = operation.name.removesuffix("_") if writes else operation.name
         if not any(depends) and (name in _FILLS or name in ("new_full", "full_like")):
-            self.trace.leaves.append(results[0].index)  # a constant, whatever the values of the batch are
-            del self.makers[results[0].index]
+            self._make_leaf(results[0])  # a constant, whatever the values of the batch are
             return
         rule = _RULES.get(name)
         if rule is None:
@@ -106,6 +113,12 @@ class Lowering:
                     before.name = ""
                 value.pieces[0].name = target
                 self._named[operation.line, target] = value.pieces[0]
+
+    def _make_leaf(self, result: Ref) -> None:
+        """Read a constant that is made at each step as it was recorded."""
+        self.trace.leaves.append(result.index)
+        self._constants.add(result.index)
+        del self.makers[result.index]
 
     def _has_batch(self, index: int) -> bool:
         """Return whether the first size of a value is that of the batch, and no other size depends on it."""
@@ -140,20 +153,45 @@ class Lowering:
         shape = self.trace.shape(given.index)
         if math.prod(shape[:-1]) != 1:
             raise NotCompilableError(f"a weight of shape {shape} in an operation on each unit")
+        maker = self.makers.get(given.index)
+        if maker is not None and maker.name in _OF_ROWS and self.trace.values[given.index].dtype is self.dtype:
+            return Value(_RULES[maker.name](self, maker).pieces, flat=math.prod(shape) == 1)  # type: ignore[union-attr]
         weight, offset, strides = self._view(given.index)
         width = shape[-1] if shape else 1
         row = Row(weight, offset, strides[-1] if width > 1 else 0)
         return Value((self.graph.row(row, width),), flat=len(shape) == 0 or width == 1)
 
-    def matrix(self, given: Any, operation: Operation) -> Matrix:
-        """Return the right operand of a product with the batch, as a matrix with one row for each result."""
+    def matrices(self, given: Any, operation: Operation) -> list[Matrix]:
+        """Return the right operand of a product with the batch, as a sum of matrices with one row for each result."""
         if not isinstance(given, Ref) or given.index in self.batch:
             raise operation.error("product of two values of the batch")
         shape = self.trace.shape(given.index)
-        weight, offset, strides = self._view(given.index)
         if len(shape) == 1:
-            return Matrix(weight, offset, 0, strides[0], 1, shape[0])
-        return Matrix(weight, offset, strides[1], strides[0], shape[1], shape[0])
+            weight, offset, strides = self._view(given.index)
+            return [Matrix(weight, offset, 0, strides[0], 1, shape[0])]
+        return self._terms(given, 1.0)
+
+    def _terms(self, given: Ref, scale: float) -> list[Matrix]:
+        """Return a weight times a number as a sum of views, if it is one."""
+        maker, shape = self.makers.get(given.index), self.trace.shape(given.index)
+        name = "" if maker is None else maker.name
+        if maker is not None and name in ("t", "transpose") and isinstance(base := maker.args[0], Ref):
+            inner = self.makers.get(base.index)
+            if inner is not None and inner.name in _OF_MATRICES:
+                return [each.transposed for each in self._terms(base, scale)]
+        if maker is not None and name in _OF_MATRICES:
+            one, two = maker.argument("self"), maker.argument("other")
+            factor = scale * maker.argument("alpha", 1)
+            if name == "neg":
+                return self._terms(one, -scale)
+            if name == "mul" and isinstance(one, Ref) and isinstance(two, (int, float)):
+                return self._terms(one, scale * two)
+            both = isinstance(one, Ref) and isinstance(two, Ref)
+            if name != "mul" and both and self.trace.shape(one.index) == self.trace.shape(two.index) == shape:
+                first, second = {"add": (scale, factor), "sub": (scale, -factor), "rsub": (-factor, scale)}[name]
+                return [*self._terms(one, first), *self._terms(two, second)]
+        weight, offset, strides = self._view(given.index)
+        return [Matrix(weight, offset, strides[1], strides[0], shape[1], shape[0], scale)]
 
     def _view(self, index: int) -> tuple[int, int, tuple[int, ...]]:
         """Return the number of the weight that a value is a view of, with offset and strides."""
@@ -432,7 +470,7 @@ def _mm(low: Lowering, operation: Operation) -> Value:
     if value.index not in low.batch:
         raise operation.error("a weight times a value of the batch transposed")
     flat = operation.name == "mv"
-    return Value((low.graph.product(low.value(value), low.matrix(operation.args[1], operation)),), flat)
+    return Value((low.graph.product(low.value(value), low.matrices(operation.args[1], operation)),), flat)
 
 
 @_rule("addmm")
@@ -440,7 +478,7 @@ def _addmm(low: Lowering, operation: Operation) -> Value:
     bias, one, two = operation.args
     if one.index not in low.batch:
         raise operation.error("a weight times a value of the batch transposed")
-    product = Value((low.graph.product(low.value(one), low.matrix(two, operation)),))
+    product = Value((low.graph.product(low.value(one), low.matrices(two, operation)),))
     product = low.scaled(product, operation.argument("alpha", 1))
     return low.graph.apply("add", product, low.scaled(low.value(bias), operation.argument("beta", 1)))
 

@@ -85,13 +85,13 @@ INLINE V softplus(V x) { return rectified(x) + log_one_plus(exponential(x < S(0)
 
 INLINE constexpr int packed_size(int rows, int columns) { return (rows + ROWS - 1) / ROWS * ROWS * columns; }
 
-// Adds a matrix to the part of a packed matrix of `columns` columns that starts at (row, column).
+// Adds a matrix times a number to the part of a packed matrix of `columns` columns that starts at (row, column).
 NOINLINE void pack(S* packed, int columns, int row, int column, const S* from, int rows, int own_columns,
-                   int64_t row_stride, int64_t column_stride) {
+                   int64_t row_stride, int64_t column_stride, S scale) {
   for (int i = 0; i < rows; i++)
     for (int k = 0; k < own_columns; k++)
       packed[(row + i) / ROWS * ROWS * columns + (column + k) * ROWS + (row + i) % ROWS] +=
-          from[i * row_stride + k * column_stride];
+          scale * from[i * row_stride + k * column_stride];
 }
 NOINLINE void pack_row(S* packed, const S* from, int size, int64_t stride) {
   for (int i = 0; i < size; i++) packed[i] += from[i * stride];
@@ -192,13 +192,14 @@ NOINLINE void add_rows(S* results, const V* gradients, int steps, int rows) {
 NOINLINE void clear(S* gradient, int64_t size) {
   if (gradient) memset(gradient, 0, size * sizeof(S));
 }
-// Adds rows [row, row + rows) of the tiles of a matrix of `columns` columns to a gradient; none if `to` is null.
-NOINLINE void unpack(S* to, const S* tiles, int columns, int row, int rows, int64_t row_stride, int64_t column_stride) {
+// Adds rows [row, row + rows) of the tiles of a matrix of `columns` columns, times a number, to a gradient; none if `to` is null.
+NOINLINE void unpack(S* to, const S* tiles, int columns, int row, int rows, int64_t row_stride, int64_t column_stride,
+                     S scale) {
   const int across = (columns + TILE_COLUMNS - 1) / TILE_COLUMNS;
   for (int i = row; to && i < row + rows; i++)
     for (int k = 0; k < columns; k++)
       to[(i - row) * row_stride + k * column_stride] +=
-          tiles[((i / TILE_ROWS * across + k / TILE_COLUMNS) * TILE_ROWS + i % TILE_ROWS) * TILE_COLUMNS +
+          scale * tiles[((i / TILE_ROWS * across + k / TILE_COLUMNS) * TILE_ROWS + i % TILE_ROWS) * TILE_COLUMNS +
                 k % TILE_COLUMNS];
 }
 NOINLINE void unpack_row(S* to, const S* from, int size, int64_t stride) {
