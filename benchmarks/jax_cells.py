@@ -4,11 +4,14 @@ The products of the inputs and weights are computed for all steps at once before
 one product; this was the fastest of the spellings that were tried. The equations are those of torchrecurrent.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")  # read by jax
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
 
 CELLS = ("LSTM", "MGU", "coRNN", "LEM")
 _STATES = {"LSTM": 2, "MGU": 1, "coRNN": 2, "LEM": 2}
