@@ -10,8 +10,8 @@ from typing import Any
 
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")  # read by jax
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
+import jax
+import jax.numpy as jnp
 
 CELLS = ("LSTM", "MGU", "coRNN", "LEM")
 _STATES = {"LSTM": 2, "MGU": 1, "coRNN": 2, "LEM": 2}

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_map
 from seqhub.cells.build import load_library
 from seqhub.cells.errors import NotCompilableError
 from seqhub.cells.lowering import Lowering
+from seqhub.cells.rules import RULES
 from seqhub.cells.snapshot import fingerprint
 from seqhub.cells.trace import BATCHES, Operation, Ref, compare_traces, record_step
 from seqhub.cells.writer import write_source
@@ -185,7 +186,7 @@ def lower_cell(cell: nn.Module, form: StateForm, features: int, dtype: torch.dty
         for number, index in enumerate(trace.states):
             if trace.shape(index)[1:] != (form.widths[number],):
                 raise NotCompilableError(f"state {number} changes its shape in a step")
-    return Lowering(one, two), copied
+    return Lowering(one, two, RULES), copied
 
 
 def _leaves(low: Lowering, copied: nn.Module) -> tuple[list[Leaf], list[int]]:
