@@ -2,6 +2,7 @@
 
 import re
 
+from seqhub.cards import cell_papers
 from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
 
 _FORGET_GATE = """@article{gers2000learning,
@@ -55,6 +56,7 @@ _METHODS = {
 }
 for _cell in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
     _METHODS |= {f"cnn_{_cell}": _METHODS[_cell], f"{_cell}_autoencoder": _METHODS[_cell]}
+_METHODS |= {f"torchrecurrent:{name}": (cell_papers.entry(name),) for name in cell_papers.PAPERS}
 
 
 def bibliography(source: str, *methods: str) -> str:
