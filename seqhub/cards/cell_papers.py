@@ -32,9 +32,7 @@ _BISTABLE = Paper(
     2021,
     "https://doi.org/10.1371/journal.pone.0252676",
 )
-_DEEP_GATE = Paper(
-    "Gao, Yuan and Glowacka, Dorota", "Deep Gate Recurrent Neural Network", 2016, f"{_ARXIV}1604.02910"
-)
+_DEEP_GATE = Paper("Gao, Yuan and Glowacka, Dorota", "Deep Gate Recurrent Neural Network", 2016, f"{_ARXIV}1604.02910")
 _FAST = Paper(
     "Kusupati, Aditya and Singh, Manish and Bhatia, Kush and Kumar, Ashish and Jain, Prateek and Varma, Manik",
     "FastGRNN: A Fast, Accurate, Stable and Tiny Kilobyte Sized Gated Recurrent Neural Network",
