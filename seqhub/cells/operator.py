@@ -135,7 +135,8 @@ class _Run(torch.autograd.Function):
         if ctx.prelude is None:
             d_leaves = kernel.gradients_of_leaves(d_weights)
         else:
-            d_leaves = _through_prelude(*ctx.prelude, needed, d_weights)
+            own, computed = ctx.prelude
+            d_leaves = _through_prelude(own, computed, needed, d_weights)
         return None, None, None, d_inputs, *d_states, *d_leaves
 
 

@@ -47,7 +47,8 @@ class DelayedCell(nn.Module):
 
 def cells_of(module: nn.Module) -> list[tuple[nn.Module, StateForm]] | None:
     """Return the cell of each layer and the form of its state; None if the module is not a layer of torchrecurrent."""
-    name = _forward_of(type(module))
+    kind: Any = type(module)
+    name = _forward_of(kind)
     if name is None:
         return None
     values = module.__dict__
@@ -62,9 +63,9 @@ def cells_of(module: nn.Module) -> list[tuple[nn.Module, StateForm]] | None:
 
 
 @cache
-def _forward_of(kind: type[nn.Module]) -> str | None:
+def _forward_of(kind: Any) -> str | None:
     """Return the key in `_FORWARDS` of a class of layers; None for other classes."""
-    name = kind.forward.__qualname__
+    name: str = kind.forward.__qualname__
     return name if kind.__module__.partition(".")[0] == PACKAGE and name in _FORWARDS else None
 
 
@@ -92,7 +93,8 @@ def run_layers(
         at other steps are zero and the last state is that after the last real step.
     """
     cells = cells_of(module)
-    name, layer = _forward_of(type(module)), module.__dict__
+    kind: Any = type(module)
+    name, layer = _forward_of(kind), module.__dict__
     if cells is None or name is None or is_modified(module) or not layer["batch_first"]:
         return None
     if inputs.dim() != 3 or not inputs.size(0) or not inputs.size(1):

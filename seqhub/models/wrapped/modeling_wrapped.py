@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 WIDTHS = ("hidden_size", "d_model", "dim", "embed_dim")  # names of the width of a module's inputs and states
-STACK_OPTIONS = {"bidirectional": False, "dropout": 0.0}  # of cells, besides the number of layers
+STACK_OPTIONS: dict[str, Any] = {"bidirectional": False, "dropout": 0.0}  # of cells, besides the number of layers
 DEPTHS_OF_CELLS = "num_layers"
 DEPTHS = ("num_hidden_layers", "num_layers", "n_layers", "depth")
 STATES = ("past_key_values", "cache_params", "state")  # of models of transformers
@@ -163,7 +163,7 @@ def make_module(config: WrappedConfig) -> nn.Module:
     }
     given = {name: value for name, value in arguments.items() if name in known and value is not None}
     given |= config.options or {}
-    stack = {name: given.pop(name) for name in STACK_OPTIONS if name in given and name not in known}
+    stack: dict[str, Any] = {name: given.pop(name) for name in STACK_OPTIONS if name in given and name not in known}
     made: Any
     if isinstance(factory, type) and issubclass(factory, PreTrainedModel):
         settings_class: Any = factory.config_class
@@ -174,18 +174,18 @@ def make_module(config: WrappedConfig) -> nn.Module:
         raise ValueError(f"{config.source} returned {type(made).__name__}; expected a torch.nn.Module")
     if not type(made).__name__.endswith("Cell"):
         return made
-    layers = 1 if DEPTHS_OF_CELLS in known else config.num_hidden_layers or 1
+    layers = config.num_hidden_layers or 1 if not known.keys() & set(DEPTHS) else 1
     if layers == 1 and not any(stack.values()):
         return CellLayer(made)
     if layers > 1 and "input_size" not in known:
         raise ValueError(f"num_layers={layers}: {config.source} has no argument input_size")
     width = given.get("input_size", config.hidden_size)
-    return CellStack(
-        lambda width: factory(**(given | ({"input_size": width} if "input_size" in known else {}))),
-        width,
-        layers,
-        **stack,
-    )
+
+    def make(input_size: int) -> nn.Module:
+        own = given | {"input_size": input_size} if "input_size" in known else given
+        return factory(**own)  # type: ignore[no-any-return]
+
+    return CellStack(make, width, layers, **stack)
 
 
 def reads_ids(config: WrappedConfig) -> bool:

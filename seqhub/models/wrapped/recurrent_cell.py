@@ -222,7 +222,9 @@ class CellStack(nn.Module):
         half = outputs.size(-1) // 2
         return torch.cat([last[:, :half], outputs[:, 0, half:]], dim=1)
 
-    def _run(self, inputs: Tensor, state: tuple[State, ...] | None, lengths: Tensor | None, call: Any) -> Any:
+    def _run(
+        self, inputs: Tensor, state: tuple[State, ...] | None, lengths: Tensor | None, call: Any
+    ) -> tuple[Tensor, tuple[State, ...]]:
         if state is not None and self.directions == 2:
             raise ValueError("layers in both directions cannot be continued from a state")
         given: Any = (None,) * len(self.layers) if state is None else state
