@@ -72,6 +72,14 @@ sanitize: $(READY) $(SANITIZED)  ## Test the native recurrence under address and
 		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 SEQHUB_TEST_LIBRARY=$(SANITIZED) \
 		$(BIN)/python -m pytest tests/native --timeout=3000
 
+CELLS := 200
+
+sanitize-cells: $(READY)  ## Test random compiled cells under both sanitizers (CELLS=200).
+	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 SEQHUB_CACHE=$(CURDIR)/build/sanitized-cells \
+		CXXFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" SEQHUB_TEST_CELLS=$(CELLS) \
+		$(BIN)/python -m pytest tests/cells/test_random_cells.py -n 0
+
 FUZZED := build/fuzz/seqhub/native/recurrence.so
 $(FUZZED): setup.py $(wildcard seqhub/native/src/*)
 	CXXFLAGS="-O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fsanitize-coverage=trace-pc" \
@@ -112,4 +120,4 @@ cards: $(READY)  ## Render all cards and pages.
 	$(BIN)/python -m model_cards render
 	$(BIN)/python -m docs.render
 
-.PHONY: help install demo test test-all transformers-suite hub-suite js-suite pages-suite site sanitize fuzz wheel format lint bench release cards
+.PHONY: help install demo test test-all transformers-suite hub-suite js-suite pages-suite site sanitize sanitize-cells fuzz wheel format lint bench release cards

@@ -14,7 +14,16 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-SHARED = {"__init__", "__main__", "baselines", "course", "reference_generators", "sequence_generators", "timing"}
+SHARED = {
+    "__init__",
+    "__main__",
+    "baselines",
+    "course",
+    "jax_cells",
+    "reference_generators",
+    "sequence_generators",
+    "timing",
+}
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -2,6 +2,7 @@
 
 import re
 
+from seqhub.cards import cell_papers
 from seqhub.tasks._sources import LONG_SHORT_TERM_MEMORY
 
 _FORGET_GATE = """@article{gers2000learning,
@@ -82,6 +83,7 @@ for _cell in ("lstm", "gru"):
         f"{_cell}_seq2seq_additive": (*_METHODS[_cell], _ADDITIVE),
         f"{_cell}_seq2seq_multiplicative": (*_METHODS[_cell], _MULTIPLICATIVE),
     }
+_METHODS |= {f"torchrecurrent:{name}": (cell_papers.entry(name),) for name in cell_papers.PAPERS}
 
 
 def bibliography(source: str, *methods: str) -> str:

@@ -8,6 +8,7 @@ and `run_layers`, so the signatures must not change.
 import os
 import warnings
 import weakref
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,9 +16,34 @@ from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
 from seqhub.cells.errors import NotCompilableError
+from seqhub.cells.snapshot import Snapshot, fingerprint, is_modified
 from seqhub.errors import PlainLoopWarning
 from seqhub.native.eligibility import are_plain, executes_eagerly
 
+
+class _Bound:
+    """A kernel with the tensors of a cell, as long as a snapshot of the cell holds.
+
+    Args:
+        kernel: The kernel; None if the cell is to be called step by step.
+        leaves: The tensors.
+        snapshot: The snapshot.
+    """
+
+    def __init__(self, kernel: Any, leaves: list[Tensor], snapshot: Snapshot) -> None:
+        self.kernel, self.leaves, self.snapshot = kernel, leaves, snapshot
+        self._shapes = [each.shape for each in leaves]
+        self._types = [each.dtype for each in leaves]
+
+    def holds(self, cell: nn.Module) -> bool:
+        """Return whether cell and tensors are as they were."""
+        for tensor, shape, dtype in zip(self.leaves, self._shapes, self._types, strict=True):
+            if tensor.dtype is not dtype or tensor.shape != shape:
+                return False
+        return self.snapshot.holds(cell)
+
+
+_bound: "weakref.WeakKeyDictionary[nn.Module, dict[Any, _Bound]]" = weakref.WeakKeyDictionary()  # the one used last
 _kernels: "weakref.WeakKeyDictionary[nn.Module, dict[Any, Any]]" = weakref.WeakKeyDictionary()
 
 _warned: set[str] = set()
@@ -52,15 +78,17 @@ def run(
     if found is None or any(each.dtype is not inputs.dtype for each in states or ()):
         return None
     kernel, leaves = found
-    loop = _loop(form)
+    from seqhub.cells.operator import Plain, run_kernel  # imported with the first cell
+
+    plain = Plain(cell, _loop(form))
     if states is None and not form.starts_at_zero:
         rest = None if lengths is None else lengths.sub(1).clamp(min=0)
-        first, states = loop(cell, inputs[:, :1], None, None if lengths is None else lengths.clamp(max=1))
+        first, states = plain.loop(cell, inputs[:, :1], None, None if lengths is None else lengths.clamp(max=1))
         if inputs.size(1) == 1:
             return first, states
-        outputs, last = kernel.run(cell, loop, inputs[:, 1:], states, rest, leaves)
+        outputs, last = run_kernel(kernel, plain, inputs[:, 1:], states, rest, leaves)
         return torch.cat((first, outputs), dim=1), last
-    return kernel.run(cell, loop, inputs, states, lengths, leaves)  # type: ignore[no-any-return]
+    return run_kernel(kernel, plain, inputs, states, lengths, leaves)
 
 
 def run_layers(
@@ -81,9 +109,29 @@ def kernel_of(
 
     The reason is a `PlainLoopWarning`, once for each class of cells.
     """
-    if any(map(is_modified, cell.modules())):
+    key = features, dtype, form
+    bound = _bound.setdefault(cell if owner is None else owner, {})
+    found = bound.get(key)
+    if found is None or not found.holds(cell):
+        if any(map(is_modified, cell.modules())):
+            return None
+        kernel = _find_kernel(cell, form, features, dtype, owner)
+        leaves = None if kernel is None else kernel.tensors_of(cell)
+        if leaves is None:
+            return None
+        found = bound[key] = _Bound(kernel, leaves, Snapshot(cell))
+    if not are_plain(found.leaves):
         return None
-    from seqhub.cells.kernel import DTYPES, Kernel, fingerprint  # imported with the first cell
+    for each in found.leaves:
+        if each.dtype is not dtype and each.is_floating_point():
+            return None
+    return found.kernel, found.leaves
+
+
+def _find_kernel(cell: nn.Module, form: Any, features: int, dtype: torch.dtype, owner: nn.Module | None) -> Any:
+    """Return the kernel of a cell, made if it is new; None without one."""
+    from seqhub.cells.check import check_kernel  # imported with the first cell
+    from seqhub.cells.kernel import DTYPES, Kernel
 
     if dtype not in DTYPES:
         return None
@@ -93,7 +141,7 @@ def kernel_of(
         try:
             with torch.inference_mode(False):
                 kernel = Kernel(cell, form, features, dtype)
-                kernel.check(cell, _loop(form))
+                check_kernel(kernel, cell, _loop(form))
             known[key] = kernel
         except Exception as error:  # of any kind, since the plain form is always right
             known[key] = None
@@ -102,34 +150,13 @@ def kernel_of(
             if line not in _warned:  # models and their copies have several objects of a cell
                 _warned.add(line)
                 warnings.warn(line, PlainLoopWarning, stacklevel=_STACK_LEVEL)
-    found = known[key]
-    if found is None:
-        return None
-    leaves = found.tensors_of(cell)
-    if leaves is None or not are_plain(leaves) or any(
-        each.is_floating_point() and each.dtype is not dtype for each in leaves
-    ):  # fmt: skip
-        return None
-    return found, leaves
+    return known[key]
 
 
-_STACK_LEVEL = 4  # the caller of the layer, as far as there are no others between
-_CALL_ATTRIBUTES = frozenset(("forward", "_call_impl", "_compiled_call_impl"))  # on an instance, they change its call
+_STACK_LEVEL = 5  # the caller of the layer, as far as there are no others between
 
 
-def is_modified(module: nn.Module) -> bool:
-    """Return whether a module has hooks, or an instance attribute that changes its call."""
-    attributes = module.__dict__
-    return bool(
-        attributes["_forward_hooks"]
-        or attributes["_forward_pre_hooks"]
-        or attributes["_backward_hooks"]
-        or attributes["_backward_pre_hooks"]
-        or not _CALL_ATTRIBUTES.isdisjoint(attributes.keys() - {"_compiled_call_impl"})
-        or attributes.get("_compiled_call_impl") is not None
-    )
-
-
+@cache
 def _loop(form: Any) -> Any:
     """Return the plain form of the layer that a form of a state belongs to."""
     from seqhub.models.wrapped.recurrent_cell import run_loop

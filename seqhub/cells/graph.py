@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Matrix:
-    """View of a weight: element (row, column) is at offset + row * row_stride + column * column_stride."""
+    """View of a weight, times a number: element (i, k) is at offset + i * row_stride + k * column_stride."""
 
     weight: int
     offset: int
@@ -21,6 +21,7 @@ class Matrix:
     column_stride: int
     rows: int
     columns: int
+    scale: float = 1.0
 
     def slice_rows(self, start: int, stop: int) -> "Matrix":
         """Return the rows [start, stop)."""
@@ -33,7 +34,8 @@ class Matrix:
     @property
     def transposed(self) -> "Matrix":
         """The transposed view."""
-        return Matrix(self.weight, self.offset, self.column_stride, self.row_stride, self.columns, self.rows)
+        strides = self.column_stride, self.row_stride
+        return Matrix(self.weight, self.offset, *strides, self.columns, self.rows, self.scale)
 
 
 @dataclass(frozen=True)
@@ -189,14 +191,14 @@ class Graph:
             tuple(self.pointwise(op, *args) for args in zip(*columns, strict=True)), all(each.flat for each in values)
         )
 
-    def product(self, value: Value, matrix: Matrix) -> Node:
-        """Return the product of a matrix (rows: results, columns: units of the value) and a value."""
+    def product(self, value: Value, terms: Sequence[Matrix]) -> Node:
+        """Return the product of a sum of matrices (rows: results, columns: units of the value) and a value."""
         args, matrices, start = [], [], 0
         for piece in value.pieces:
-            args.append(self.in_memory(piece))
-            matrices.append(matrix.slice_columns(start, start + piece.width))
+            args += [self.in_memory(piece)] * len(terms)
+            matrices += [each.slice_columns(start, start + piece.width) for each in terms]
             start += piece.width
-        return self.make("sum", args, matrix.rows, tuple(matrices), ())
+        return self.make("sum", args, terms[0].rows, tuple(matrices), ())
 
     def in_memory(self, node: Node) -> Node:
         """Return a node that has a place in memory, as operands of products need."""

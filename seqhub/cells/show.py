@@ -13,7 +13,7 @@ from seqhub.errors import InvalidConfigError
 from seqhub.models.ids import ModelId
 from seqhub.models.sources import build_wrapped_config
 from seqhub.models.wrapped.modeling_wrapped import make_module
-from seqhub.models.wrapped.recurrent_cell import CellLayer
+from seqhub.models.wrapped.recurrent_cell import CellLayer, CellStack
 
 
 def generated_source(model: str) -> str:
@@ -33,6 +33,8 @@ def generated_source(model: str) -> str:
     with torch.random.fork_rng(devices=[]):
         module: Any = make_module(config)
     features = config.hidden_size
+    if isinstance(module, CellStack):
+        module = module.layers[0]
     if isinstance(module, CellLayer):
         cell: nn.Module = module.cell
         try:

@@ -4,12 +4,14 @@ The layers call their cells step by step. Here each of their layers runs over al
 the same except for the random numbers of dropout: they are drawn for all steps at once.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from seqhub.cells import dispatch
+from seqhub.cells.snapshot import is_modified
 from seqhub.models.wrapped.recurrent_cell import StateForm, run_loop
 
 PACKAGE = "torchrecurrent"
@@ -45,19 +47,34 @@ class DelayedCell(nn.Module):
 
 def cells_of(module: nn.Module) -> list[tuple[nn.Module, StateForm]] | None:
     """Return the cell of each layer and the form of its state; None if the module is not a layer of torchrecurrent."""
-    name = type(module).forward.__qualname__
-    if type(module).__module__.partition(".")[0] != PACKAGE or name not in _FORWARDS:
+    kind: Any = type(module)
+    name = _forward_of(kind)
+    if name is None:
         return None
-    layer: Any = module
-    is_pair, has_output = _FORWARDS[name]
+    values = module.__dict__
     found: list[tuple[nn.Module, StateForm]] = []
-    for cell in layer.cells:
+    for cell in values["_modules"]["cells"]:
         if name == _DELAYED:
-            found.append((DelayedCell(cell), StateForm((layer.hidden_size,) * (1 + layer.delay), True, False)))
+            found.append((DelayedCell(cell), _form(name, values["hidden_size"], values["delay"])))
         else:
-            second = cell.input_size if name in _PREVIOUS_INPUT else layer.hidden_size
-            found.append((cell, StateForm((layer.hidden_size, second)[: 1 + is_pair], is_pair, has_output)))
+            second = cell.input_size if name in _PREVIOUS_INPUT else values["hidden_size"]
+            found.append((cell, _form(name, values["hidden_size"], second)))
     return found
+
+
+@cache
+def _forward_of(kind: Any) -> str | None:
+    """Return the key in `_FORWARDS` of a class of layers; None for other classes."""
+    name: str = kind.forward.__qualname__
+    return name if kind.__module__.partition(".")[0] == PACKAGE and name in _FORWARDS else None
+
+
+@cache
+def _form(name: str, hidden: int, second: int) -> StateForm:
+    if name == _DELAYED:
+        return StateForm((hidden,) * (1 + second), True, False)
+    is_pair, has_output = _FORWARDS[name]
+    return StateForm((hidden, second)[: 1 + is_pair], is_pair, has_output)
 
 
 def run_layers(
@@ -76,13 +93,14 @@ def run_layers(
         at other steps are zero and the last state is that after the last real step.
     """
     cells = cells_of(module)
-    layer: Any = module
-    if cells is None or dispatch.is_modified(module) or not layer.batch_first or inputs.dim() != 3:
+    kind: Any = type(module)
+    name, layer = _forward_of(kind), module.__dict__
+    if cells is None or name is None or is_modified(module) or not layer["batch_first"]:
         return None
-    if not inputs.size(0) or not inputs.size(1):
+    if inputs.dim() != 3 or not inputs.size(0) or not inputs.size(1):
         return None
-    name = type(module).forward.__qualname__
     is_pair = _FORWARDS[name][0]
+    owners = list(layer["_modules"]["cells"])
     last = []
     for number, (cell, form) in enumerate(cells):
         states = None
@@ -90,15 +108,20 @@ def run_layers(
             states = [part[number] for part in state] if is_pair else [state[number]]
             # states before the first step are zero, as in the layer
             states += [torch.zeros_like(states[0])] * (len(form.widths) - len(states))
-        found = dispatch.run(cell, form, inputs, states, lengths, owner=layer.cells[number])
+        found = dispatch.run(cell, form, inputs, states, lengths, owner=owners[number])
         if found is None and number == 0:
             return None
         inputs, ends = run_loop(cell, form, inputs, states, lengths) if found is None else found
         last.append(ends)
-        if layer.dropout_layer is not None and number < layer.num_layers - 1:
-            inputs = layer.dropout_layer(inputs)
-    first = torch.stack([ends[0] for ends in last])
+        if number < len(cells) - 1:
+            dropout: nn.Module | None = getattr(module, "dropout_layer", None)
+            inputs = inputs if dropout is None else dropout(inputs)
+    first = _stacked([ends[0] for ends in last])
     if not is_pair:
         return inputs, first
     second = [ends[1] for ends in last]
-    return inputs, (first, tuple(second) if name in _PREVIOUS_INPUT else torch.stack(second))
+    return inputs, (first, tuple(second) if name in _PREVIOUS_INPUT else _stacked(second))
+
+
+def _stacked(states: list[Tensor]) -> Tensor:
+    return torch.stack(states) if len(states) > 1 else states[0].unsqueeze(0)

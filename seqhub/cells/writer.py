@@ -136,6 +136,7 @@ struct Cell {{
   }}
   static void unpack_gradients(const S* sums, S* const* weights) {{
     S* const* d_weights = weights + {len(low.weights)};
+{_indented(_clearing(low), 4)}
 {_indented(sums.unpacking, 4)}
   }}
 }};
@@ -351,19 +352,23 @@ class _FunctionWriter:
 
     def _product(self, item: Product) -> None:
         first = item.sums[0]
-        rows, columns = sum(each.width for each in item.sums), sum(each.width for each in first.args)
+        operands = list(dict.fromkeys(first.args))  # several matrices of one operand are added
+        columns_of, columns = {}, 0
+        for each in operands:
+            columns_of[each] = columns
+            columns += each.width
+        rows = sum(each.width for each in item.sums)
         matrix, bias = self.packed, self.packed + -(-rows // _ROWS) * _ROWS * columns
         self.packed = bias + rows
         row = 0
         for each in item.sums:
-            column = 0
             matrices, of_rows = each.attributes
-            for view in matrices:
+            for operand, view in zip(each.args, matrices, strict=True):
                 self.packing.append(
-                    f"pack(packed + {matrix}, {columns}, {row}, {column}, {_at('weights', view.weight, view.offset)}, "
-                    f"{view.rows}, {view.columns}, {view.row_stride}, {view.column_stride});"
+                    f"pack(packed + {matrix}, {columns}, {row}, {columns_of[operand]}, "
+                    f"{_at('weights', view.weight, view.offset)}, {view.rows}, {view.columns}, {view.row_stride}, "
+                    f"{view.column_stride}, {_number(view.scale)});"
                 )
-                column += view.columns
             for view in of_rows:
                 self.packing.append(
                     f"pack_row(packed + {bias + row}, {_at('weights', view.weight, view.offset)}, {each.width}, "
@@ -371,9 +376,9 @@ class _FunctionWriter:
                 )
             row += each.width
             self._array(each)  # declared, since the results are side by side
-        operands = ", ".join(f"Operand<{each.width}>{{{self._array(each)}}}" for each in first.args)
+        text = ", ".join(f"Operand<{each.width}>{{{self._array(each)}}}" for each in operands)
         self._comment(item.sums)
-        self.lines.append(f"product<{rows}>({self._array(first)}, packed + {matrix}, packed + {bias}, {operands});")
+        self.lines.append(f"product<{rows}>({self._array(first)}, packed + {matrix}, packed + {bias}, {text});")
 
     def _reduction(self, item: Reduction) -> None:
         node, (operand,) = item.node, item.node.args
@@ -475,7 +480,7 @@ def _sum_weight_gradients(step: _Step) -> _Sums:
             )
             found.unpacking += [
                 f"unpack({_at('d_weights', view.weight, view.offset)}, sums + {name}, {columns}, {offset - first}, "
-                f"{height}, {view.row_stride}, {view.column_stride});"
+                f"{height}, {view.row_stride}, {view.column_stride}, {_number(view.scale)});"
                 for offset, height, view in run
             ]
     for first, count, of_rows in _runs(rows):
@@ -488,6 +493,12 @@ def _sum_weight_gradients(step: _Step) -> _Sums:
         ]
     found.sizes.append(f"SUMS = {found.end}")
     return found
+
+
+def _clearing(low: Lowering) -> list[str]:
+    """Return the lines that set the gradients of all weights to zero."""
+    sizes = [low.trace.values[index].numel() for index in low.weights]
+    return [f"clear(d_weights[{number}], {size});" for number, size in enumerate(sizes)]
 
 
 def _runs(entries: list[tuple[int, int, _View]]) -> list[tuple[int, int, list[tuple[int, int, _View]]]]:

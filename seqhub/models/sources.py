@@ -289,12 +289,27 @@ def _require_fields(model: ModelId, config_class: Any, given: dict[str, Any]) ->
             raise UnknownNameError.of(f"option of model {model.name} named", name, sorted(known))
 
 
+def _require_stack_options(model: ModelId, given: dict[str, Any]) -> None:
+    """Raise InvalidConfigError unless the options of layers of cells have values that are allowed."""
+    if not isinstance(given.get("bidirectional", False), bool):
+        raise InvalidConfigError.of("bidirectional", given["bidirectional"], "true or false", model.name)
+    dropout = given.get("dropout", 0.0)
+    if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
+        raise InvalidConfigError.of("dropout", dropout, "at least 0 and below 1", model.name)
+
+
 def _sizes(model: ModelId, factory: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
     """Return width and depth of a module, and require that its arguments are known and complete.
 
     `hidden_size` and `num_hidden_layers` may be given for arguments of other names, such as `d_model`.
     """
-    from seqhub.models.wrapped.modeling_wrapped import DEPTHS, WIDTHS, parameters_of
+    from seqhub.models.wrapped.modeling_wrapped import (
+        DEPTHS,
+        DEPTHS_OF_CELLS,
+        STACK_OPTIONS,
+        WIDTHS,
+        parameters_of,
+    )
 
     try:
         parameters = parameters_of(factory)
@@ -303,6 +318,11 @@ def _sizes(model: ModelId, factory: Callable[..., Any], given: dict[str, Any]) -
     known = {
         name: each for name, each in parameters.items() if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
     }
+    if isinstance(factory, type) and factory.__name__.endswith("Cell"):
+        layers = {DEPTHS_OF_CELLS: 1} if not known.keys() & set(DEPTHS) else {}
+        for option, usual in (layers | STACK_OPTIONS).items():
+            known.setdefault(option, inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=usual))
+        _require_stack_options(model, given)
     open_ended = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
     sizes: dict[str, Any] = {}
     for size, names, default in (("hidden_size", WIDTHS, _WIDTH), ("num_hidden_layers", DEPTHS, None)):

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from seqhub.cells import dispatch
+from seqhub.errors import InvalidConfigError
 from seqhub.evaluation.load import load_model
 from seqhub.models.registry import build_config, build_model
-from seqhub.models.wrapped.recurrent_cell import CellLayer
+from seqhub.models.wrapped.recurrent_cell import CellLayer, CellStack
 from seqhub.training.config import TrainConfig
 from seqhub.training.train import train
 
@@ -92,6 +94,59 @@ def test_train_and_load_elsewhere(my_cell: str, tmp_path: Path) -> None:
     model = load_model(run, "token", trust_remote_code=True)
     here = model(input_ids=torch.ones(1, 5, dtype=torch.long)).logits.sum().item()
     assert float(done.stdout) == pytest.approx(here, abs=1e-4)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_stack_equals_the_module_of_torch(bidirectional: bool) -> None:
+    torch.manual_seed(0)
+    plain = nn.LSTM(3, 4, num_layers=2, bidirectional=bidirectional, batch_first=True)
+    stack = CellStack(lambda width: nn.LSTMCell(width, 4), 3, 2, bidirectional)
+    with torch.no_grad():
+        for layer, weights in zip(stack.layers, plain.all_weights, strict=True):
+            for name, weight in zip(("weight_ih", "weight_hh", "bias_ih", "bias_hh"), weights, strict=True):
+                getattr(layer.cell, name).copy_(weight)
+    inputs, lengths = torch.randn(5, 7, 3), torch.tensor([7, 1, 4, 6, 2])
+    packed = nn.utils.rnn.pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
+    expected = nn.utils.rnn.pad_packed_sequence(plain(packed)[0], batch_first=True)[0]
+    outputs, state = stack(inputs, None, lengths)
+    torch.testing.assert_close(outputs, expected)
+    torch.testing.assert_close(stack(inputs)[0], plain(inputs)[0])
+    torch.testing.assert_close(torch.cat([each[0] for each in state]), plain(packed)[1][0])
+    if bidirectional:
+        with pytest.raises(ValueError, match="both directions cannot be continued"):
+            stack(inputs, state)
+    else:
+        torch.testing.assert_close(stack(inputs[:, 3:], stack(inputs[:, :3])[1])[0], plain(inputs)[0][:, 3:])
+        stack.dropout.p = 1.0
+        assert not torch.equal(stack(inputs)[0], plain(inputs)[0])
+        torch.testing.assert_close(stack.eval()(inputs)[0], plain(inputs)[0])
+
+
+@pytest.mark.parametrize("options", ["num_layers=2&dropout=0.5", "num_layers=2&bidirectional=true"])
+def test_layers_of_a_cell_from_a_file(my_cell: str, options: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = build_model(build_config(f"{my_cell}&{options}", vocab_size=7, num_labels=3), "sequence").eval()
+    ids, mask = torch.randint(1, 7, (5, 9)), torch.ones(5, 9, dtype=torch.long)
+    mask[1, :4] = mask[2, 6:] = 0
+    logits = model(input_ids=ids, attention_mask=mask).logits
+    alone = torch.cat([model(input_ids=ids[1:2, 4:]).logits, model(input_ids=ids[2:3, :6]).logits])
+    torch.testing.assert_close(logits[1:3], alone)
+    model.save_pretrained(tmp_path / "saved")
+    loaded = type(model).from_pretrained(tmp_path / "saved", trust_remote_code=True)
+    torch.testing.assert_close(loaded.eval()(input_ids=ids, attention_mask=mask).logits, logits)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("dropout=2", "dropout=2: must be at least 0 and below 1"),
+        ("bidirectional=1", "bidirectional=1: must be true or false"),
+        ("num_layers=0", "num_hidden_layers=0: must be a whole number of at least 1"),
+    ],
+)
+def test_bad_options_of_layers(my_cell: str, option: str, message: str) -> None:
+    with pytest.raises(InvalidConfigError, match=message):
+        build_config(f"{my_cell}&{option}", vocab_size=7, num_labels=3)
 
 
 @pytest.mark.fast_cases("LEM-2", "tauGRU-1", "TGRU-2", "IntersectionRNN-1")

@@ -132,17 +132,47 @@ def unused_input(self: Any, x: Tensor, h: Tensor) -> Tensor:
     return torch.tanh(self.u(h) + self.offset)
 
 
+def more_activations(self: Any, x: Tensor, h: Tensor) -> Tensor:
+    y = self.w(x) + self.u(h)
+    parts = F.hardswish(y * 3), F.celu(y, 0.7), F.hardshrink(y), F.softshrink(h), F.threshold(y, 0.1, 0.2)
+    return sum(parts) * 0.2 + F.prelu(y, self.diagonal) + F.glu(self.gate(torch.cat([x, h], 1))[:, : 2 * H])  # type: ignore[no-any-return]
+
+
+def other_bases(self: Any, x: Tensor, h: Tensor) -> Tensor:
+    near = (self.w(x) + h).tanh()
+    return 2.0**near + torch.exp2(near) * 0.1 + torch.log2(1 + h * h) + torch.log10(2 + near) + (1 + near**2) ** -2
+
+
+def more_shapes(self: Any, x: Tensor, h: Tensor) -> Tensor:
+    first, *rest = h.unbind(1)
+    turned = torch.stack([*rest, first], dim=1).flip(1)
+    return torch.tanh(self.w(x) + turned + x[:, ::3].repeat(1, 3)) + torch.cat([h[:, 1::2], h[:, ::2]], dim=1) * 0.5
+
+
+def more_reductions(self: Any, x: Tensor, h: Tensor) -> Tensor:
+    y = self.w(x) + self.u(h)
+    spread = y.std(1, keepdim=True) + y.var(dim=-1, unbiased=False).unsqueeze(1)
+    return torch.tanh(y - torch.logsumexp(h, 1, keepdim=True) + spread) + y.amin(1, keepdim=True) * 0.1
+
+
+def sums_of_weights(self: Any, x: Tensor, h: Tensor) -> Tensor:
+    turned = (2 * self.u.weight - self.u.weight.t() * 0.5).t() + 0.3 * torch.eye(H, dtype=x.dtype)
+    rate = torch.sigmoid(self.scale) * F.softplus(self.diagonal) + (1 - self.w.bias)
+    return torch.tanh(self.w(x) + h @ turned - F.linear(h, -self.u.weight)) * rate
+
+
 COMPILED = [
     plain_rnn, concatenated, layer_normed, softmaxed, low_rank, in_place, slices, branches, roots, normalised,
     activations, of_weights, stop_gradient, constants, no_parameters_used, mixed_widths, unused_input,
+    more_activations, other_bases, more_shapes, more_reductions, sums_of_weights,
 ]  # fmt: skip
 
 
-@pytest.mark.fast_cases("concatenated", "layer_normed", "in_place", "of_weights", "constants", "mixed_widths")
+@pytest.mark.fast_cases("concatenated", "layer_normed", "in_place", "of_weights", "mixed_widths", "sums_of_weights")
 @pytest.mark.parametrize("step", COMPILED, ids=lambda step: step.__name__)
 def test_compiled(step: Any) -> None:
-    # the gradient of torch's hardsigmoid in float64 has a factor of 1/6 in float32
-    compare(cell(step), X, 1e-8 if step is activations else 1e-10)
+    # the gradients of hardsigmoid and hardswish of torch in float64 have a factor of 1/6 in float32
+    compare(cell(step), X, 1e-8 if step in (activations, more_activations) else 1e-10)
 
 
 @pytest.mark.slow

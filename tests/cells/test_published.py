@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from seqhub.cards.cell_papers import PAPERS, entry
 from seqhub.cells.compile import compile_cell
 from tests.helpers.cell_cases import add_noise, compare
 
@@ -25,6 +26,15 @@ def make(name: str, dtype: torch.dtype, hidden: int = HIDDEN) -> tuple[nn.Module
 
 def test_there_are_41() -> None:
     assert len(CELLS) == 44
+
+
+def test_each_has_its_paper() -> None:
+    layers = {name for name in torchrecurrent.__all__ if not name.endswith("Cell")}
+    assert PAPERS.keys() == layers
+    for name, paper in PAPERS.items():
+        documented = (getattr(torchrecurrent, each).__doc__ or "" for each in (f"{name}Cell", name))
+        assert any(paper.link in each for each in documented), name
+        assert f"url    = {{{paper.link}}}" in entry(name)
 
 
 @pytest.mark.fast_cases("LSTMCell", "GRUCell", "MGUCell", "SGUCell", "TLSTMCell", "IntersectionRNNCell", "BRCell")

@@ -29,7 +29,7 @@ from transformers.utils.generic import ModelOutput, can_return_tuple
 from transformers.utils.hub import cached_file
 
 from .configuration_wrapped import WrappedConfig
-from .recurrent_cell import CellLayer
+from .recurrent_cell import CellLayer, CellStack
 from .tracing import is_recording, real_steps_order
 
 __all__ = [
@@ -45,6 +45,8 @@ __all__ = [
 ]
 
 WIDTHS = ("hidden_size", "d_model", "dim", "embed_dim")  # names of the width of a module's inputs and states
+STACK_OPTIONS: dict[str, Any] = {"bidirectional": False, "dropout": 0.0}  # of cells, besides the number of layers
+DEPTHS_OF_CELLS = "num_layers"
 DEPTHS = ("num_hidden_layers", "num_layers", "n_layers", "depth")
 STATES = ("past_key_values", "cache_params", "state")  # of models of transformers
 _NOISE = 0.1  # standard deviation added to the weights of a measured copy, since some modules start as the identity
@@ -133,7 +135,7 @@ def parameters_of(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def make_module(config: WrappedConfig) -> nn.Module:
-    """Return the newly made module of a config; a cell, by the end of its name, as a layer that runs it over time.
+    """Return the newly made module of a config; a cell, by the end of its name, as layers that run it over time.
 
     Raises:
         ValueError: The class or function was not imported, does not accept the options, or returns something else.
@@ -161,6 +163,7 @@ def make_module(config: WrappedConfig) -> nn.Module:
     }
     given = {name: value for name, value in arguments.items() if name in known and value is not None}
     given |= config.options or {}
+    stack: dict[str, Any] = {name: given.pop(name) for name in STACK_OPTIONS if name in given and name not in known}
     made: Any
     if isinstance(factory, type) and issubclass(factory, PreTrainedModel):
         settings_class: Any = factory.config_class
@@ -169,7 +172,20 @@ def make_module(config: WrappedConfig) -> nn.Module:
         made = factory(**given)
     if not isinstance(made, nn.Module):
         raise ValueError(f"{config.source} returned {type(made).__name__}; expected a torch.nn.Module")
-    return CellLayer(made) if type(made).__name__.endswith("Cell") else made
+    if not type(made).__name__.endswith("Cell"):
+        return made
+    layers = config.num_hidden_layers or 1 if not known.keys() & set(DEPTHS) else 1
+    if layers == 1 and not any(stack.values()):
+        return CellLayer(made)
+    if layers > 1 and "input_size" not in known:
+        raise ValueError(f"num_layers={layers}: {config.source} has no argument input_size")
+    width = given.get("input_size", config.hidden_size)
+
+    def make(input_size: int) -> nn.Module:
+        own = given | {"input_size": input_size} if "input_size" in known else given
+        return factory(**own)  # type: ignore[no-any-return]
+
+    return CellStack(make, width, layers, **stack)
 
 
 def reads_ids(config: WrappedConfig) -> bool:
@@ -395,6 +411,8 @@ class WrappedModel(WrappedPreTrainedModel):
         else:
             rows = torch.arange(len(states), device=states.device)
             last = states[rows, compact.sum(1).clamp(min=1) - 1]
+        if isinstance(self.inner, CellStack):
+            last = self.inner.pool(states, last)
         if back is not None:
             states = gather_steps(states, back)
         if mask is not None:
@@ -434,7 +452,8 @@ class WrappedModel(WrappedPreTrainedModel):
     ) -> tuple[Tensor, WrappedState | None]:
         """Run the module on rows whose real steps are at the front."""
         arguments: dict[str, Any] = {}
-        if not self.config.causal and mask is not None:
+        is_cell = isinstance(self.inner, (CellLayer, CellStack))
+        if not self.config.causal and mask is not None and not is_cell:
             if not self.takes_mask:
                 raise ValueError(
                     f"{self.config.source} reads later steps and has no attention_mask, so all rows of a batch must "
@@ -450,7 +469,7 @@ class WrappedModel(WrappedPreTrainedModel):
                 arguments["position_ids"] = positions.expand(given.size(0), -1)  # some types would begin at 0 again
         if isinstance(self.inner, PreTrainedModel) and use_cache:
             arguments["use_cache"] = True
-        lengths = None if mask is None or is_recording() else mask.sum(1)
+        lengths = None if mask is None or (is_recording() and self.config.causal) else mask.sum(1)
         output = self._call(given.transpose(0, 1) if self.config.time_first else given, arguments, lengths)
         states = hidden_states_of(output, self.config.source, given.shape[:2], self.config.time_first)
         if not use_cache:
@@ -468,7 +487,7 @@ class WrappedModel(WrappedPreTrainedModel):
         if isinstance(self.inner, PreTrainedModel):
             arguments = {"use_cache": False} | arguments
             return self.inner(**{"inputs_embeds" if given.is_floating_point() else "input_ids": given}, **arguments)
-        if isinstance(self.inner, CellLayer):
+        if isinstance(self.inner, (CellLayer, CellStack)):
             return self.inner.plain(given) if plain else self.inner(given, **arguments, lengths=lengths)
         native: Any = None if plain else sys.modules.get("seqhub.cells.dispatch")
         if native is not None and arguments.keys() <= {self.state_argument}:
@@ -505,10 +524,8 @@ class WrappedModel(WrappedPreTrainedModel):
             one = torch.randn(3, 5, width, generator=random)  # type: ignore[arg-type]
             two = one.clone()
             two[1, 2] += 1
-        first, second = (
-            hidden_states_of(copied._call(each, {}, plain=True), source, each.shape[:2], time_first=False)
-            for each in (one, two)
-        )
+        outputs = (copied._call(each, {}, plain=True) for each in (one, two))
+        first, second = (hidden_states_of(each, source, one.shape[:2], time_first=False) for each in outputs)
         changed = (first - second).abs().amax(-1) > _CLOSE
         along_first, along_second = bool(changed[[0, 2], 2].any()), bool(changed[1, [0, 1, 3, 4]].any())
         if along_first and along_second:

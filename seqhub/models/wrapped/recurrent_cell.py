@@ -9,11 +9,14 @@ Shapes: B sequences of T steps, F features, W units of a state.
 
 import copy
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from .tracing import is_recording
 
 State = Tensor | tuple[Tensor, ...]
 
@@ -117,7 +120,7 @@ class CellLayer(nn.Module):
             )
         form = self.form(inputs)
         states = None if state is None else self._states(form, state, inputs)
-        if lengths is not None and not torch.compiler.is_compiling():
+        if lengths is not None and not (is_recording() or torch.compiler.is_compiling()):
             lengths = _checked_lengths(lengths, inputs)
         native: Any = sys.modules.get("seqhub.cells.dispatch")
         found = None if native is None else native.run(self.cell, form, inputs, states, lengths)
@@ -150,6 +153,104 @@ class CellLayer(nn.Module):
             allowed = " and ".join(map(str, shapes))
             raise ValueError(f"state {_describe(state)}: must be {'a tuple of ' if form.is_tuple else ''}{allowed}")
         return [each.squeeze(0) for each in given]
+
+
+class CellStack(nn.Module):
+    """Several layers of a cell, in one or both directions, with dropout between layers.
+
+    Args:
+        make: Returns a new cell for a width of its inputs.
+        input_size: Width of the inputs of the first layer.
+        num_layers: Number of layers.
+        bidirectional: Whether each layer also reads from the last real step to the first. The outputs of both
+            directions are side by side.
+        dropout: Probability of dropout of the outputs of each layer but the last, in training.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[int], nn.Module],
+        input_size: int,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.directions = 2 if bidirectional else 1
+        self.dropout = nn.Dropout(dropout)
+        self.layers = nn.ModuleList()
+        for _ in range(num_layers):
+            layers = [CellLayer(make(input_size)) for _ in range(self.directions)]
+            self.layers.extend(layers)
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                like = next(layers[0].parameters(), torch.zeros(()))
+                x = torch.zeros(1, 1, input_size, dtype=like.dtype, device=like.device)
+                input_size = sum(each.plain(x)[0].size(-1) for each in layers)
+
+    def forward(
+        self, inputs: Tensor, state: tuple[State, ...] | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, tuple[State, ...]]:
+        """Run all layers over all steps.
+
+        Args:
+            inputs: (B, T, F).
+            state: State of each layer, as `CellLayer` takes it; by default the initial state of the cells.
+            lengths: (B,), number of real steps of each row; by default T.
+
+        Returns:
+            Outputs of the last layer (B, T, D * W), and the last state of each layer; with both directions, of each
+            layer and direction.
+
+        Raises:
+            ValueError: A state is given, and the layers read in both directions; or see `CellLayer`.
+        """
+        return self._run(inputs, state, lengths, CellLayer.__call__)
+
+    def plain(self, inputs: Tensor) -> tuple[Tensor, tuple[State, ...]]:
+        """Return what `forward` returns for inputs alone, by calls of the cell."""
+        return self._run(inputs, None, None, lambda layer, inputs, state, lengths: layer.plain(inputs))
+
+    def pool(self, outputs: Tensor, last: Tensor) -> Tensor:
+        """Return the last outputs of each direction in its order: those of the second are at the first step.
+
+        Args:
+            outputs: (B, T, D * W).
+            last: (B, D * W), outputs at the last real step.
+        """
+        if self.directions == 1:
+            return last
+        half = outputs.size(-1) // 2
+        return torch.cat([last[:, :half], outputs[:, 0, half:]], dim=1)
+
+    def _run(
+        self, inputs: Tensor, state: tuple[State, ...] | None, lengths: Tensor | None, call: Any
+    ) -> tuple[Tensor, tuple[State, ...]]:
+        if state is not None and self.directions == 2:
+            raise ValueError("layers in both directions cannot be continued from a state")
+        given: Any = (None,) * len(self.layers) if state is None else state
+        after: list[State] = []
+        for first in range(0, len(self.layers), self.directions):
+            outputs = []
+            for number in range(first, first + self.directions):
+                is_reversed = number > first
+                found, end = call(
+                    self.layers[number], _reversed(inputs, lengths) if is_reversed else inputs, given[number], lengths
+                )
+                outputs.append(_reversed(found, lengths) if is_reversed else found)
+                after.append(end)
+            inputs = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
+            if first + self.directions < len(self.layers):
+                inputs = self.dropout(inputs)
+        return inputs, tuple(after)
+
+
+def _reversed(values: Tensor, lengths: Tensor | None) -> Tensor:
+    """Return values (B, T, ...) with the real steps of each row in reverse order."""
+    if lengths is None:
+        return values.flip(1)
+    steps = torch.arange(values.size(1), device=values.device)
+    order = torch.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)
+    return values.gather(1, order.unsqueeze(-1).expand_as(values))
 
 
 def run_loop(

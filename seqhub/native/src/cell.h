@@ -85,13 +85,13 @@ INLINE V softplus(V x) { return rectified(x) + log_one_plus(exponential(x < S(0)
 
 INLINE constexpr int packed_size(int rows, int columns) { return (rows + ROWS - 1) / ROWS * ROWS * columns; }
 
-// Adds a matrix to the part of a packed matrix of `columns` columns that starts at (row, column).
+// Adds a matrix times a number to the part of a packed matrix of `columns` columns that starts at (row, column).
 NOINLINE void pack(S* packed, int columns, int row, int column, const S* from, int rows, int own_columns,
-                   int64_t row_stride, int64_t column_stride) {
+                   int64_t row_stride, int64_t column_stride, S scale) {
   for (int i = 0; i < rows; i++)
     for (int k = 0; k < own_columns; k++)
       packed[(row + i) / ROWS * ROWS * columns + (column + k) * ROWS + (row + i) % ROWS] +=
-          from[i * row_stride + k * column_stride];
+          scale * from[i * row_stride + k * column_stride];
 }
 NOINLINE void pack_row(S* packed, const S* from, int size, int64_t stride) {
   for (int i = 0; i < size; i++) packed[i] += from[i * stride];
@@ -189,13 +189,17 @@ NOINLINE void add_rows(S* results, const V* gradients, int steps, int rows) {
   }
 }
 
-// Adds rows [row, row + rows) of the tiles of a matrix of `columns` columns to a gradient; none if `to` is null.
-NOINLINE void unpack(S* to, const S* tiles, int columns, int row, int rows, int64_t row_stride, int64_t column_stride) {
+NOINLINE void clear(S* gradient, int64_t size) {
+  if (gradient) memset(gradient, 0, size * sizeof(S));
+}
+// Adds rows [row, row + rows) of the tiles of a matrix of `columns` columns, times a number, to a gradient; none if `to` is null.
+NOINLINE void unpack(S* to, const S* tiles, int columns, int row, int rows, int64_t row_stride, int64_t column_stride,
+                     S scale) {
   const int across = (columns + TILE_COLUMNS - 1) / TILE_COLUMNS;
   for (int i = row; to && i < row + rows; i++)
     for (int k = 0; k < columns; k++)
       to[(i - row) * row_stride + k * column_stride] +=
-          tiles[((i / TILE_ROWS * across + k / TILE_COLUMNS) * TILE_ROWS + i % TILE_ROWS) * TILE_COLUMNS +
+          scale * tiles[((i / TILE_ROWS * across + k / TILE_COLUMNS) * TILE_ROWS + i % TILE_ROWS) * TILE_COLUMNS +
                 k % TILE_COLUMNS];
 }
 NOINLINE void unpack_row(S* to, const S* from, int size, int64_t stride) {
@@ -203,6 +207,22 @@ NOINLINE void unpack_row(S* to, const S* from, int size, int64_t stride) {
 }
 
 // A block of sequences
+
+template <int D, size_t... i>
+INLINE void exchange(V& a, V& b, std::index_sequence<i...>) {
+  const V low = __builtin_shufflevector(a, b, int(i & D ? L + (i ^ D) : i)...);
+  b = __builtin_shufflevector(a, b, int(i & D ? L + i : (i | D))...);
+  a = low;
+}
+template <int D = 1>
+INLINE void transpose(V* v) {
+  if constexpr (D < L) {
+#pragma GCC unroll 16
+    for (int n = 0; n < L; n++)
+      if (!(n & D)) exchange<D>(v[n], v[n | D], std::make_index_sequence<L>());
+    transpose<2 * D>(v);
+  }
+}
 
 struct Block {
   int64_t row[L], length[L];
@@ -223,23 +243,42 @@ struct Block {
   }
   Mask present(int64_t step) const { return Int<S>(step) < lengths; }
 
-  // Units of each sequence at `from` + row * stride
+  // Reads `size` numbers of each sequence, at `from` + row * stride, into as many vectors
   NOINLINE void read(V* units, const S* from, int64_t stride, int size) const {
-    for (int lane = 0; lane < L; lane++) {
-      const S* own = from + row[lane] * stride;
-      S* to = (S*)units + lane;
-      for (int u = 0; u < size; u++) to[u * L] = own[u];
+    for (int first = 0; first < size; first += L) {
+      V tile[L];
+      const int count = size - first < L ? size - first : L;
+      for (int lane = 0; lane < L; lane++) {
+        const S* own = from + row[lane] * stride + first;
+        if (count == L) tile[lane] = load(own);
+        else copy((S*)(tile + lane), own, count);
+      }
+      transpose(tile);
+      for (int u = 0; u < count; u++) units[first + u] = tile[u];
     }
   }
-  NOINLINE void write(S* to, const V* units, int64_t stride, int size, int64_t step) const {
-    for (int lane = 0; lane < lanes; lane++) {
-      if (step >= length[lane]) continue;
-      S* own = to + row[lane] * stride;
-      const S* from = (const S*)units + lane;
-      for (int u = 0; u < size; u++) own[u] = from[u * L];
+  NOINLINE void write(S* to, const V* units, int64_t stride, int size) const {
+    for (int first = 0; first < size; first += L) {
+      V tile[L];
+      const int count = size - first < L ? size - first : L;
+      for (int u = 0; u < L; u++) tile[u] = units[first + (u < count ? u : 0)];
+      transpose(tile);
+      for (int lane = 0; lane < lanes; lane++) {
+        S* own = to + row[lane] * stride + first;
+        if (count == L) store<S>(own, tile[lane]);
+        else copy(own, (const S*)(tile + lane), count);
+      }
     }
+  }
+
+ private:
+  static INLINE void copy(S* to, const S* from, int count) {
+    for (int i = 0; i < count; i++) to[i] = from[i];
   }
 };
+
+// Numbers of a sequence are contiguous over steps, so several steps are read and written at once.
+INLINE constexpr int steps_at_once(int units) { return units <= 64 ? 16 : (units <= 256 ? 4 : 1); }
 
 NOINLINE void clear_absent(V* units, int size, Mask present) {
   for (int u = 0; u < size; u++) units[u] = present ? units[u] : V{};
@@ -279,13 +318,17 @@ int64_t saved_bytes(int64_t batch, int64_t steps) {
   return ((batch + L - 1) / L * steps * Cell::RECORD + SLACK) * sizeof(V);
 }
 template <class Cell>
+constexpr int CHUNK_UNITS = steps_at_once(Cell::FEATURES + Cell::OUTPUT) * (Cell::FEATURES + Cell::OUTPUT);
+
+template <class Cell>
 int64_t forward_scratch_bytes() {
-  return (vectors_of<Cell>(Cell::PACKED) + Cell::RECORD + Cell::SCRATCH + Cell::NEXT + Cell::STATE_UNITS) * sizeof(V);
+  return (vectors_of<Cell>(Cell::PACKED) + Cell::RECORD + Cell::SCRATCH + Cell::NEXT + Cell::STATE_UNITS +
+          CHUNK_UNITS<Cell>) * sizeof(V);
 }
 template <class Cell>
 int64_t backward_scratch_bytes() {
   return (vectors_of<Cell>(Cell::D_PACKED) + vectors_of<Cell>(Cell::SUMS) + Cell::CHUNK * Cell::D_RECORD + SLACK +
-          Cell::D_SCRATCH + Cell::NEXT + 2 * Cell::STATE_UNITS + Cell::FEATURES + Cell::OUTPUT) * sizeof(V);
+          Cell::D_SCRATCH + Cell::NEXT + 2 * Cell::STATE_UNITS + CHUNK_UNITS<Cell>) * sizeof(V);
 }
 
 template <class Cell>
@@ -296,6 +339,8 @@ void run_forward(const int64_t* numbers) {
   V* scratch = own_record + Cell::RECORD;
   V* next = scratch + Cell::SCRATCH;
   V* state = next + Cell::NEXT;
+  constexpr int AT_ONCE = steps_at_once(Cell::FEATURES + Cell::OUTPUT);
+  V *inputs = state + Cell::STATE_UNITS, *outputs = inputs + AT_ONCE * Cell::FEATURES;
   memset(packed, 0, Cell::PACKED * sizeof(S));
   Cell::pack_forward(packed, weights_of<Cell>(numbers));
   for (int64_t first = 0; first < a.batch; first += L) {
@@ -305,19 +350,25 @@ void run_forward(const int64_t* numbers) {
       if (a.states[4 * k]) block.read(units, a.states[4 * k], Cell::width(k), Cell::width(k));
       else memset((void*)units, 0, Cell::width(k) * sizeof(V));
     }
-    for (int64_t step = 0; step < block.longest; step++) {
-      V* record = a.saved ? a.saved + (first / L * a.steps + step) * Cell::RECORD : own_record;
-      const bool full = step < block.shortest;
-      const Mask present = block.present(step);
-      block.read(record, a.x + step * Cell::FEATURES, a.steps * Cell::FEATURES, Cell::FEATURES);
-      if (!full) clear_absent(record, Cell::FEATURES, present);
-      for (int u = 0; u < Cell::STATE_UNITS; u++) record[Cell::FEATURES + u] = state[u];
-      Cell::step(packed, record, scratch, next);
-      for (int u = 0; u < Cell::STATE_UNITS; u++) state[u] = full ? next[u] : (present ? next[u] : state[u]);
-      block.write(a.output + step * Cell::OUTPUT, next + Cell::OUTPUT_OFFSET, a.steps * Cell::OUTPUT, Cell::OUTPUT, step);
+    for (int64_t low = 0; low < block.longest; low += AT_ONCE) {
+      const int64_t high = low + AT_ONCE < block.longest ? low + AT_ONCE : block.longest;
+      block.read(inputs, a.x + low * Cell::FEATURES, a.steps * Cell::FEATURES, int(high - low) * Cell::FEATURES);
+      for (int64_t step = low; step < high; step++) {
+        V* record = a.saved ? a.saved + (first / L * a.steps + step) * Cell::RECORD : own_record;
+        const bool full = step < block.shortest;
+        const Mask present = block.present(step);
+        const V* x = inputs + (step - low) * Cell::FEATURES;
+        for (int u = 0; u < Cell::FEATURES; u++) record[u] = full ? x[u] : (present ? x[u] : V{});
+        for (int u = 0; u < Cell::STATE_UNITS; u++) record[Cell::FEATURES + u] = state[u];
+        Cell::step(packed, record, scratch, next);
+        for (int u = 0; u < Cell::STATE_UNITS; u++) state[u] = full ? next[u] : (present ? next[u] : state[u]);
+        V *output = outputs + (step - low) * Cell::OUTPUT, *own = next + Cell::OUTPUT_OFFSET;
+        for (int u = 0; u < Cell::OUTPUT; u++) output[u] = full ? own[u] : (present ? own[u] : V{});
+      }
+      block.write(a.output + low * Cell::OUTPUT, outputs, a.steps * Cell::OUTPUT, int(high - low) * Cell::OUTPUT);
     }
     for (int k = 0; k < Cell::STATES; k++)
-      block.write(a.states[4 * k + 1], state + Cell::offset(k), Cell::width(k), Cell::width(k), -1);
+      block.write(a.states[4 * k + 1], state + Cell::offset(k), Cell::width(k), Cell::width(k));
   }
 }
 
@@ -331,8 +382,8 @@ void run_backward(const int64_t* numbers) {
   V* d_next = scratch + Cell::D_SCRATCH;
   V* d_state = d_next + Cell::NEXT;
   V* d_before = d_state + Cell::STATE_UNITS;
-  V* d_x = d_before + Cell::STATE_UNITS;
-  V* d_output = d_x + Cell::FEATURES;
+  constexpr int AT_ONCE = steps_at_once(Cell::FEATURES + Cell::OUTPUT);
+  V *d_inputs = d_before + Cell::STATE_UNITS, *d_outputs = d_inputs + AT_ONCE * Cell::FEATURES;
   memset((void*)a.scratch, 0, (records - a.scratch) * sizeof(V));
   memset((void*)d_next, 0, Cell::NEXT * sizeof(V));
   Cell::pack_backward(packed, weights_of<Cell>(numbers));
@@ -352,31 +403,42 @@ void run_backward(const int64_t* numbers) {
     V* saved = a.saved + first / L * a.steps * Cell::RECORD;
     for (int64_t high = block.longest, low; high > 0; high = low) {
       low = high > Cell::CHUNK ? high - Cell::CHUNK : 0;
-      for (int64_t step = high - 1; step >= low; step--) {
-        V *record = saved + step * Cell::RECORD, *d_record = records + (step - low) * Cell::D_RECORD;
-        const bool full = step < block.shortest;
-        const Mask present = block.present(step);
-        for (int u = 0; u < Cell::STATE_UNITS; u++) d_next[u] = full ? d_state[u] : (present ? d_state[u] : V{});
-        if (a.d_output) {
-          block.read(d_output, a.d_output + step * Cell::OUTPUT, a.steps * Cell::OUTPUT, Cell::OUTPUT);
-          if (!full || block.lanes < L) clear_absent(d_output, Cell::OUTPUT, present & real);
-          for (int u = 0; u < Cell::OUTPUT; u++)
-            d_next[Cell::OUTPUT_OFFSET + u] =
-                Cell::OUTPUT_OFFSET < Cell::STATE_UNITS ? d_next[Cell::OUTPUT_OFFSET + u] + d_output[u] : d_output[u];
+      for (int64_t last = high, begin; last > low; last = begin) {
+        begin = last - low > AT_ONCE ? last - AT_ONCE : low;
+        const int count = int(last - begin);
+        if (a.d_output)
+          block.read(d_outputs, a.d_output + begin * Cell::OUTPUT, a.steps * Cell::OUTPUT, count * Cell::OUTPUT);
+        for (int64_t step = last - 1; step >= begin; step--) {
+          V *record = saved + step * Cell::RECORD, *d_record = records + (step - low) * Cell::D_RECORD;
+          const bool full = step < block.shortest, whole = full && block.lanes == L;
+          const Mask present = block.present(step);
+          for (int u = 0; u < Cell::STATE_UNITS; u++) d_next[u] = full ? d_state[u] : (present ? d_state[u] : V{});
+          if (a.d_output) {
+            const V* d_output = d_outputs + (step - begin) * Cell::OUTPUT;
+            const Mask has_gradient = present & real;
+            V* to = d_next + Cell::OUTPUT_OFFSET;
+            for (int u = 0; u < Cell::OUTPUT; u++) {
+              const V own = whole ? d_output[u] : (has_gradient ? d_output[u] : V{});
+              to[u] = Cell::OUTPUT_OFFSET < Cell::STATE_UNITS ? to[u] + own : own;
+            }
+          }
+          V* d_x = a.d_x ? d_inputs + (step - begin) * Cell::FEATURES : nullptr;
+          Cell::step_backward(packed, record, d_record, scratch, d_next, d_before, d_x);
+          for (int u = 0; u < Cell::STATE_UNITS; u++)
+            d_state[u] = full ? d_before[u] : (present ? d_before[u] : d_state[u]);
+          if (!full) {  // numbers of absent steps are not zero, and may be infinite
+            clear_absent(record, Cell::RECORD, present);
+            clear_absent(d_record, Cell::D_RECORD, present);
+            if (d_x) clear_absent(d_x, Cell::FEATURES, present);
+          }
         }
-        Cell::step_backward(packed, record, d_record, scratch, d_next, d_before, a.d_x ? d_x : nullptr);
-        for (int u = 0; u < Cell::STATE_UNITS; u++) d_state[u] = full ? d_before[u] : (present ? d_before[u] : d_state[u]);
-        if (!full) {  // numbers of absent steps are not zero, and may be infinite
-          clear_absent(record, Cell::RECORD, present);
-          clear_absent(d_record, Cell::D_RECORD, present);
-        }
-        if (a.d_x) block.write(a.d_x + step * Cell::FEATURES, d_x, a.steps * Cell::FEATURES, Cell::FEATURES, step);
+        if (a.d_x) block.write(a.d_x + begin * Cell::FEATURES, d_inputs, a.steps * Cell::FEATURES, count * Cell::FEATURES);
       }
       Cell::add_gradients(weight_sums, saved + low * Cell::RECORD, records, int(high - low));
     }
     for (int k = 0; k < Cell::STATES; k++)
       if (a.states[4 * k + 3])
-        block.write(a.states[4 * k + 3], d_state + Cell::offset(k), Cell::width(k), Cell::width(k), -1);
+        block.write(a.states[4 * k + 3], d_state + Cell::offset(k), Cell::width(k), Cell::width(k));
   }
   Cell::unpack_gradients(weight_sums, weights_of<Cell>(numbers));
 }

@@ -1,0 +1,100 @@
+"""Check of a kernel against eager steps of its cell."""
+
+import copy
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from seqhub.cells.errors import NotCompilableError
+from seqhub.cells.kernel import Kernel, Loop
+from seqhub.cells.operator import Plain, run_kernel
+
+_STEPS, _ROWS = 3, 18  # more rows than a block has
+_NOISE = 0.1
+_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-6}  # relative to the largest number
+_SMALL = 1e-3  # a tensor whose numbers are smaller than this share of the largest ones is compared with these
+_AMPLIFIED = 20  # times the rounding of the eager form, which some cells amplify
+
+
+def check_kernel(kernel: Kernel, cell: nn.Module, loop: Loop) -> None:
+    """Compare the kernel with eager steps: outputs, last states and all gradients, on random inputs of all lengths.
+
+    The weights are those of the cell with noise, so that terms that are zero at the start are compared, too.
+
+    Raises:
+        NotCompilableError: They differ by more than rounding.
+    """
+    random = torch.Generator().manual_seed(0)
+    copied = copy.deepcopy(cell)
+    with torch.no_grad():
+        for parameter in copied.parameters():
+            if parameter.is_floating_point():
+                noise = torch.randn(parameter.shape, generator=random, dtype=torch.float64).to(parameter.dtype)
+                parameter.add_(noise, alpha=_NOISE)
+    inputs = torch.randn(_ROWS, _STEPS, kernel.source.features, generator=random, dtype=torch.float64)
+    states = [torch.randn(_ROWS, width, generator=random, dtype=torch.float64) for width in kernel.form.widths]
+    lengths = torch.randint(1, _STEPS + 1, (_ROWS,), generator=random)
+    leaves = kernel.tensors_of(copied)
+    if leaves is None:
+        raise NotCompilableError("the tensors of a copy of the cell are not those of the cell")
+
+    def native(inputs: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        return run_kernel(kernel, Plain(copied, loop), inputs, states, lengths, leaves)
+
+    def eager(inputs: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        return loop(copied, inputs, states, lengths)
+
+    found = _values_and_gradients(native, leaves, inputs.to(kernel.dtype), [each.to(kernel.dtype) for each in states])
+    plain = _values_and_gradients(eager, leaves, inputs.to(kernel.dtype), [each.to(kernel.dtype) for each in states])
+    exact = plain
+    if kernel.dtype is torch.float32:
+        doubled = copy.deepcopy(copied).double()
+        doubles = kernel.tensors_of(doubled)
+        try:
+            exact = _values_and_gradients(
+                lambda inputs, states: loop(doubled, inputs, states, lengths), doubles or [], inputs, states
+            )
+        except Exception:  # of any kind: a cell may be of one type only
+            exact = plain
+        if len(exact) != len(plain):
+            exact = plain
+    largest = max(_largest(each[each.isfinite()]) for _, each in exact)
+    for (name, one), (_, two), (_, three) in zip(found, plain, exact, strict=True):
+        finite = two.isfinite() & three.isfinite()
+        if not torch.equal(one.isfinite(), two.isfinite()):
+            raise NotCompilableError(f"{name} of the kernel has other infinite values or NaN than the cell")
+        scale = _largest(three[finite])
+        error, rounding = (_largest((each - three)[finite]) for each in (one, two))
+        allowed = _TOLERANCE[kernel.dtype] * max(scale, largest * _SMALL) + _AMPLIFIED * rounding
+        if error > allowed:
+            raise NotCompilableError(f"{name} of the kernel differs from the cell by {error:.2g} of {scale:.2g}")
+
+
+def _largest(values: Tensor) -> float:
+    return float(values.abs().max()) if values.numel() else 0.0
+
+
+def _values_and_gradients(
+    run: Callable[[Tensor, list[Tensor]], tuple[Tensor, list[Tensor]]],
+    leaves: Sequence[Tensor],
+    inputs: Tensor,
+    states: list[Tensor],
+) -> list[tuple[str, Tensor]]:
+    """Return names and values of outputs, last states and the gradients of a weighted sum of them."""
+    with torch.enable_grad():
+        given = [each.clone().requires_grad_() for each in (inputs, *states)]
+        outputs, last = run(given[0], given[1:])
+        results = [outputs, *last]
+        weights = [torch.arange(each.numel(), dtype=each.dtype).add(1.0).sin().view(each.shape) for each in results]
+        total = sum((each * weight).sum() for each, weight in zip(results, weights, strict=True))
+        sources = [*given, *(each for each in leaves if each.requires_grad)]
+        gradients = torch.autograd.grad(total, sources, allow_unused=True)  # type: ignore[arg-type]
+    names = ["the output", *(f"state {k}" for k in range(len(last)))]
+    names += ["the gradient of the input", *(f"the gradient of state {k}" for k in range(len(last)))]
+    names += [f"the gradient of parameter {k}" for k in range(len(sources) - len(given))]
+    values = [each.detach() for each in results]
+    values += [
+        torch.zeros_like(source) if each is None else each for source, each in zip(sources, gradients, strict=True)
+    ]
+    return list(zip(names, values, strict=True))
