@@ -3,9 +3,11 @@
 #
 # An encoder reads a sequence, and a decoder writes another one of another length. This notebook shows why a decoder
 # needs attention, what it attends to, how beam search proceeds, and what changes when a decoder reads its own output.
-# It loads released models and trains two small ones, in about a minute on two cores.
+# It loads released models and trains two small ones.
 
 # %%
+from pathlib import Path
+
 import torch
 from IPython.display import Image
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
@@ -49,7 +51,7 @@ print(tokenizer.batch_decode(model.generate(**inputs, do_sample=False), skip_spe
 
 # %%
 trace = load_tracer(folder)("Donnerstag, 31. Dezember 1987")
-plot_alignment(list(trace.inputs), trace.generated, trace.attention, "alignment.png", title="Attention")
+plot_alignment(list(trace.inputs), trace.generated, trace.attention, Path("alignment.png"), title="Attention")
 Image("alignment.png", width=640)
 
 # %% [markdown]
@@ -58,7 +60,7 @@ Image("alignment.png", width=640)
 # %%
 images = load_tracer(pretrained("digit_captions-several-gru_seq2seq_additive"))
 picture = images(Split("digit_captions/several", "test")[1].inputs)
-plot_alignment(picture.inputs, picture.generated, picture.attention, "digits.png", title="Attention to an image")
+plot_alignment(picture.inputs, picture.generated, picture.attention, Path("digits.png"), title="Attention to an image")
 Image("digits.png", width=640)
 
 # %% [markdown]
@@ -77,7 +79,7 @@ for name in ("gru_seq2seq", "gru_seq2seq_additive"):
     print(f"{name:>22}  exact match for 2 to 10 words:", *shares)
 
 # %%
-Image(next(path for path in draw("gru_seq2seq") if path.name == "lengths.png"), width=640)
+Image(next(path for path in draw(Path("gru_seq2seq")) if path.name == "lengths.png"), width=640)
 
 # %% [markdown]
 # ## Follow beam search step by step
@@ -122,3 +124,44 @@ for name, found in (("after the right words", forced), ("after its own words", o
     print(
         f"{name:>22}  right words 1 to 10:", *(f"{share:4.0%}" for share in (found == targets).float().mean(0).tolist())
     )
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** What does the released model do with texts that have no complete date, or a notation that is in none of the
+# rows above? Try `31.12.87`, `12/31/1987` and `31 Dec`.
+
+# %% tags=["solution"]
+folder = pretrained("date_translation-years1000-2999-gru_seq2seq_additive")
+tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForSeq2SeqLM.from_pretrained(folder)
+texts = ["31.12.87", "12/31/1987", "31/12/1987", "1987-12-31", "31 Dec"]
+for text in texts:
+    ids = model.generate(**tokenizer([text], return_tensors="pt"), do_sample=False)
+    print(f"{text:>12} -> {tokenizer.decode(ids[0], skip_special_tokens=True)}")
+# It always answers with a date, also where none is in the text: nothing in training had another answer.
+
+# %% [markdown]
+# **2.** How probable does the model find its own answer? Compute the mean probability of the symbols that it generates
+# for a date and for `31/31/1987`. Could you use the number to refuse an answer?
+
+# %% tags=["solution"]
+for text in ("31/12/1987", "31/31/1987"):
+    inputs = tokenizer([text], return_tensors="pt")
+    ids = model.generate(**inputs, do_sample=False)
+    with torch.no_grad():
+        logits = model(**inputs, decoder_input_ids=ids[:, :-1]).logits
+    chosen = logits.softmax(-1).gather(-1, ids[:, 1:, None])
+    print(f"{text}: {float(chosen.mean()):.3f} on average, {float(chosen.min()):.3f} at the least sure symbol")
+
+# %% [markdown]
+# **3.** Does the order of the source matter to a decoder with attention? Write the words of a sentence for the model
+# `gru_seq2seq_additive` in the opposite order, and compare the outputs.
+
+# %% tags=["solution"]
+tokenizer = AutoTokenizer.from_pretrained("gru_seq2seq_additive")
+model = AutoModelForSeq2SeqLM.from_pretrained("gru_seq2seq_additive")
+text, target = Split("reverse_words/short", "test")[0]
+for source in (text, " ".join(reversed(text.split()))):
+    ids = model.generate(**tokenizer([source], return_tensors="pt"), do_sample=False)
+    print(f"{source}\n    -> {tokenizer.decode(ids[0], skip_special_tokens=True)}")
+# It does: the encoder is recurrent, so a state knows its place.

@@ -179,7 +179,7 @@ def _metrics(
     metadata: dict[str, Any],
 ) -> SplitMetrics:
     metrics = _accumulate(model, split, rows, batches).metrics()
-    chance = None if split.ref.is_custom else split.task.chance(split.config)
+    chance = split.ref.chance
     if chance is not None and chance < 1:
         metrics["scaled"] = scaled_score(metrics["accuracy"], chance)
     if split.task.has_grammar and not split.ref.is_custom:
