@@ -69,7 +69,8 @@ for name, counts in record.evaluation["test"]["per_class"].items():
 #
 # Each panel is a step, each dot the state for one of the eight sequences without noise. The line is where the readout
 # changes its answer; blue is clockwise. After one point, four pairs of dots are at the same place: nothing is known
-# yet. Then the pairs separate, and each further point moves them further into their side.
+# yet. Then the pairs separate. After two points three sequences are still on the wrong side of the line, after three
+# points one, after four none.
 
 # %%
 traces = [load_tracer(Path("book"))(points) for points, _ in canonical_sequences()]
