@@ -93,10 +93,10 @@ for part in sorted(measured, key=lambda part: measured[part]["mean_length"]):
     print(f"{part:>14}  {measured[part]['mean_length']:5.0f} steps on average  {measured[part]['accuracy']:6.1%} right")
 
 # %% [markdown]
-# It matters. With other lengths the model is often wrong, even with shorter ones: 75 % means that one of the two
-# symbols is lost in half of the cases. The memory drifts a little with each symbol of the noise, and the readout has
-# learnt the drift of about a hundred steps. Training asked for nothing else. "Solved" is a statement about a
-# distribution.
+# It matters. With other lengths the model is often wrong, even with shorter ones: at 75 % it is as if one of the two
+# symbols were lost in half of the cases. The memory drifts a little with each symbol of the noise, as in the figure
+# above, and the readout has learnt the drift of about a hundred steps. Training asked for nothing else. "Solved" is a
+# statement about a distribution.
 #
 # ## Exercises
 #
