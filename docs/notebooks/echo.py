@@ -95,7 +95,8 @@ print("lag ", *(f"{lag:6}" for lag in lags))
 print("read", *(f"{share:6.1%}" for share in probe("echo", "echo/step3", lags)))
 
 # %% [markdown]
-# The network forgets as precisely as it remembers: what is older than the echo is of no use, and is overwritten.
+# The network remembers a little more than it needs, and then forgets: what is older than the echo is of no use, and is
+# overwritten.
 #
 # ## Cut the segments too short
 #
@@ -131,7 +132,8 @@ for chunk_steps in (3, 4):
     seqhub.train(task="echo/step3", output_dir=folder, stop_at="none", **settings)
     found = evaluate(folder, num_examples=100, sibling_examples=0).evaluation["test"]["accuracy"]
     print(f"segments of {chunk_steps}: {found:.1%}")
-# In a segment of 3, the source of an echo is always in the segment before, so no gradient ever connects the two. The
+# In a segment of 3, the source of an echo is always in the segment before, so no gradient ever connects the two, and
+# the accuracy stays near one half. The
 # state would carry the bit, but nothing teaches the network to put it there. In a segment of 4, one echo has it.
 
 # %% [markdown]
