@@ -133,8 +133,8 @@ for chunk_steps in (3, 4):
     found = evaluate(folder, num_examples=100, sibling_examples=0).evaluation["test"]["accuracy"]
     print(f"segments of {chunk_steps}: {found:.1%}")
 # In a segment of 3, the source of an echo is always in the segment before, so no gradient ever connects the two, and
-# the accuracy stays near one half. The
-# state would carry the bit, but nothing teaches the network to put it there. In a segment of 4, one echo has it.
+# the accuracy stays near one half. The state would carry the bit, but nothing teaches the network to put it there. In
+# a segment of 4, one echo has its source in the same segment.
 
 # %% [markdown]
 # **2.** Probe the released model for `echo/step10` (`pretrained("echo-step10-lstm")`) with lags from 0 to 13.

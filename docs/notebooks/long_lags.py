@@ -131,8 +131,8 @@ for part in ("test", "hs97-t500/test", "hs97-t1000/test"):
     )
 
 # %% [markdown]
-# A model that always answers 0.5 has a squared error of 0.039. With ten times as many steps the small errors of each
-# step add up.
+# A model that always answers 0.5 has a squared error of 0.039. At ten times the length this one is hardly better: a
+# small error at each step, which was never corrected because training had no such lengths, adds up.
 #
 # ## Exercises
 #
@@ -146,7 +146,7 @@ curve = reach(nn.LSTM(1, 8, batch_first=True), float(np.log(gate / (1 - gate))))
 print(
     f"gate {gate:.4f}, bias {np.log(gate / (1 - gate)):.2f}: the first step has {curve[0] / curve[-1]:.2f} of the last"
 )
-# Only about a half: the other gates and the recurrence also matter, and the bias is not the whole input of the gate.
+# It is more than a half: the input of a gate is more than its bias, and gradients also pass through the hidden states.
 
 # %% [markdown]
 # **2.** Is the sum stored in one cell? Correlate the cells of the model for `adding` at the last step with the target.
