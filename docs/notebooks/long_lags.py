@@ -113,9 +113,9 @@ print("adding:", random_guessing("adding/hs97-t100", trials=500), "(None: not in
 # %% [markdown]
 # ## Watch an addition
 #
-# This is the released model for `adding`, with 393 weights. The answer starts at 0.5, the best answer of a model that
-# knows nothing, and changes when a marked number arrives. Between them it must stay where it is: the cell holds a real
-# number, not a bit, for dozens of steps.
+# This is the released model for `adding`, with 393 weights. The answer jumps when a marked number arrives: the cell
+# holds a real number, not a bit, for a hundred steps. Between, the answer rises slowly, in both rows alike, and it is
+# right at the end. The model relies on the length of its training.
 
 # %%
 shutil.copytree(pretrained("adding-hs97-t100-lstm"), "adding")
@@ -131,8 +131,8 @@ for part in ("test", "hs97-t500/test", "hs97-t1000/test"):
     )
 
 # %% [markdown]
-# A model that always answers 0.5 has a squared error of 0.039. At ten times the length this one is hardly better: a
-# small error at each step, which was never corrected because training had no such lengths, adds up.
+# A model that always answers 0.5 has a squared error of 0.039. At ten times the length this one is hardly better: the
+# slow rise of the figure continues beyond the right answer.
 #
 # ## Exercises
 #
