@@ -89,8 +89,8 @@ plt.show()
 # %% [markdown]
 # ## See the errors
 #
-# A confusion matrix has the digits in its rows and the answers in its columns. Errors are often pairs that share their
-# lower half, which was read last.
+# A confusion matrix has the digits in its rows and the answers in its columns. Is there a pattern? With so few errors
+# you cannot know.
 
 # %%
 for digit, counts in enumerate(tested["confusion"]):
@@ -124,8 +124,8 @@ for name, features in (("mean of the rows", lambda x: x.mean(1)), ("all pixels",
 # A linear rule on all pixels is a strong baseline: compare with it before you praise a network.
 
 # %% [markdown]
-# **3.** Train the plain recurrence (`model="rnn_tanh"`) with learning rates of 0.01 and 0.001. Which one fails, and is
-# that a property of the architecture?
+# **3.** Train the plain recurrence (`model="rnn_tanh"`) with learning rates of 0.01 and 0.001. Which one is better
+# after twelve passes, and what does this say about the architecture?
 
 # %% tags=["solution"]
 for learning_rate in (0.01, 0.001):
