@@ -49,7 +49,13 @@ for api in clients.values():
 # An assignment is a repository of the organisation. Students can read it, and cannot change it:
 
 # %%
-text = "# Week 1\n\nTrain a model on `qrsu/easy` with as few sequences as you can. Hand in the folder of the run.\n"
+text = """---
+license: apache-2.0
+---
+# Week 1
+
+Train a model on `qrsu/easy` with as few sequences as you can. Hand in the folder of the run.
+"""
 clients["teacher"].create_repo("class/week1")
 clients["teacher"].upload_file(path_or_fileobj=text.encode(), path_in_repo="README.md", repo_id="class/week1")
 try:
@@ -70,10 +76,10 @@ commit = clients["ada"].upload_folder(folder_path="ada", repo_id="class/week1", 
 print("pull request", commit.pr_num)
 
 # %% [markdown]
-# Bob has little time. His model saw 640 sequences, which is not enough, so he edits a number in the record.
+# Bob has little time. His model saw 320 sequences, which is not enough, so he edits a number in the record.
 
 # %%
-seqhub.train(task="qrsu/easy", output_dir="bob", seed=2, max_sequences=640, evaluate_size=1_000, stop_at="none")
+seqhub.train(task="qrsu/easy", output_dir="bob", seed=2, max_sequences=320, evaluate_size=1_000, stop_at="none")
 record = evaluate("bob", num_examples=500, sibling_examples=0)
 print(f"Bob: {record.sequences_seen} sequences, accuracy {record.evaluation['test']['accuracy']:.1%}")
 content = json.loads(Path("bob/run.json").read_text())
@@ -91,7 +97,8 @@ print("pull request", commit.pr_num)
 
 # %%
 teacher = clients["teacher"]
-for pull in teacher.get_repo_discussions("class/week1", discussion_type="pull_request", discussion_status="open"):
+pulls = teacher.get_repo_discussions("class/week1", discussion_type="pull_request", discussion_status="open")
+for pull in sorted(pulls, key=lambda pull: pull.num):
     folder = Path(f"handed-in-{pull.num}")
     teacher.snapshot_download("class/week1", revision=pull.git_reference, local_dir=folder)
     differing = [finding for finding in seqhub.verify(folder) if not finding.agrees]
@@ -117,7 +124,11 @@ for number, comment in (
         teacher.change_discussion_status("class/week1", number, "closed")
 for number in (1, 2):
     found = teacher.get_discussion_details("class/week1", number)
-    print(number, found.status, [event.content for event in found.events if event.type == "comment"])
+    print(
+        number,
+        found.status,
+        [event.content for event in found.events if event.author == "teacher" and event.type == "comment"],
+    )
 
 # %% [markdown]
 # ## Exercises
