@@ -59,7 +59,7 @@ Train a model on `qrsu/easy` with as few sequences as you can. Hand in the folde
 clients["teacher"].create_repo("class/week1")
 clients["teacher"].upload_file(path_or_fileobj=text.encode(), path_in_repo="README.md", repo_id="class/week1")
 try:
-    clients["ada"].upload_file(path_or_fileobj=b"easier", path_in_repo="README.md", repo_id="class/week1")
+    clients["ada"].upload_file(path_or_fileobj=b"easier", path_in_repo="week1.txt", repo_id="class/week1")
 except HfHubHTTPError as error:
     print("status", error.response.status_code)
 
