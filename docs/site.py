@@ -49,6 +49,7 @@ TUTORIALS = {
     "Your own data": "docs/own_data.md",
     "Your own cell": "docs/cells.md",
     "A Hub for a class": "docs/hub-for-a-class.md",
+    "Notebooks": "docs/notebooks/README.md",
 }
 GUIDES = {
     "Load and build datasets": "docs/data.md",
@@ -60,6 +61,7 @@ GUIDES = {
     "Deploy a model": "docs/deploy.md",
     "Run a Hub": "docs/hub.md",
     "A Hub for colleagues": "docs/hub-for-colleagues.md",
+    "Teach a course": "docs/teaching.md",
     "Add a task": "docs/tasks/adding.md",
     "Contribute": "CONTRIBUTING.md",
 }

@@ -3,7 +3,7 @@
 #
 # An encoder reads a sequence, and a decoder writes another one of another length. This notebook shows why a decoder
 # needs attention, what it attends to, how beam search proceeds, and what changes when a decoder reads its own output.
-# It loads released models and trains two small ones, in about a minute on two cores.
+# It loads released models and trains two small ones.
 
 # %%
 from pathlib import Path
@@ -120,3 +120,44 @@ for name, found in (("after the right words", forced), ("after its own words", o
     print(
         f"{name:>22}  right words 1 to 10:", *(f"{share:4.0%}" for share in (found == targets).float().mean(0).tolist())
     )
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** What does the released model do with texts that have no complete date, or a notation that is in none of the
+# rows above? Try `31.12.87`, `12/31/1987` and `31 Dec`.
+
+# %% tags=["solution"]
+folder = pretrained("date_translation-years1000-2999-gru_seq2seq_additive")
+tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForSeq2SeqLM.from_pretrained(folder)
+texts = ["31.12.87", "12/31/1987", "31/12/1987", "1987-12-31", "31 Dec"]
+for text in texts:
+    ids = model.generate(**tokenizer([text], return_tensors="pt"), do_sample=False)
+    print(f"{text:>12} -> {tokenizer.decode(ids[0], skip_special_tokens=True)}")
+# It always answers with a date, also where none is in the text: nothing in training had another answer.
+
+# %% [markdown]
+# **2.** How probable does the model find its own answer? Compute the mean probability of the symbols that it generates
+# for a date and for `31/31/1987`. Could you use the number to refuse an answer?
+
+# %% tags=["solution"]
+for text in ("31/12/1987", "31/31/1987"):
+    inputs = tokenizer([text], return_tensors="pt")
+    ids = model.generate(**inputs, do_sample=False)
+    with torch.no_grad():
+        logits = model(**inputs, decoder_input_ids=ids[:, :-1]).logits
+    chosen = logits.softmax(-1).gather(-1, ids[:, 1:, None])
+    print(f"{text}: {float(chosen.mean()):.3f} on average, {float(chosen.min()):.3f} at the least sure symbol")
+
+# %% [markdown]
+# **3.** Does the order of the source matter to a decoder with attention? Write the words of a sentence for the model
+# `gru_seq2seq_additive` in the opposite order, and compare the outputs.
+
+# %% tags=["solution"]
+tokenizer = AutoTokenizer.from_pretrained("gru_seq2seq_additive")
+model = AutoModelForSeq2SeqLM.from_pretrained("gru_seq2seq_additive")
+text, target = Split("reverse_words/short", "test")[0]
+for source in (text, " ".join(reversed(text.split()))):
+    ids = model.generate(**tokenizer([source], return_tensors="pt"), do_sample=False)
+    print(f"{source}\n    -> {tokenizer.decode(ids[0], skip_special_tokens=True)}")
+# It does: the encoder is recurrent, so a state knows its place.

@@ -86,7 +86,7 @@ def render(
         stopping_rule=None if own_file else task.stopping_rule(config),
         say=text,
         auto_class=AUTO_CLASSES[schema.head],
-        chance=None if own_file else task.chance(config),
+        chance=record.task.chance,
         where=where,
         example=example,
         raw=_raw_steps(record),

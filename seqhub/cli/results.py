@@ -174,8 +174,7 @@ def draw(folder: Path, text: str | None = None, *, trust_remote_code: bool = Fal
     from seqhub.training.history import read_history
 
     record = RunRecord.load(folder)
-    task, config = record.task.definition, record.task.config
-    schema = record.schema
+    task, schema = record.task.definition, record.schema
     title = f"{record.task}, {record.model}" + ("" if record.seed is None else f", seed {record.seed}")
     history = read_history(folder)
     if text is not None and schema.vocabulary is None:
@@ -204,7 +203,7 @@ def draw(folder: Path, text: str | None = None, *, trust_remote_code: bool = Fal
             written[-1],
             title=title,
             criteria=record.criteria,
-            chance=task.chance(config),
+            chance=record.task.chance,
             loss_unit=schema.loss_unit,
         )
     if trace.attention is not None:

@@ -203,7 +203,7 @@ def _metrics(
     metrics = accumulated.metrics()
     if split.ref.is_custom and split.schema.target in ("class", "step_class"):
         metrics["calibration"] = accumulated.calibration.metrics()
-    chance = None if split.ref.is_custom else split.task.chance(split.config)
+    chance = split.ref.chance
     if chance is not None and chance < 1:
         metrics["scaled"] = scaled_score(metrics["accuracy"], chance)
     if split.task.has_grammar and not split.ref.is_custom:

@@ -80,6 +80,15 @@ class TaskRef:
         return self.config_name == _CUSTOM or self.name == FILE
 
     @property
+    def chance(self) -> float | None:
+        """Accuracy of the best constant prediction; None for targets without classes, and for rows of a file.
+
+        >>> TaskRef.parse("qrsu/hard").chance
+        0.25
+        """
+        return None if self.is_custom else self.definition.chance(self.config)
+
+    @property
     def slug(self) -> str:
         """Task and config as a part of a file name: `qrsu-hard`."""
         return f"{self.definition.name}-{self.config_name}"
