@@ -101,7 +101,7 @@ print(f"shuffled:  {share(random.permutation):.1%}")
 
 # %%
 draw(Path("direction"))
-Image("direction/figures/direction.png", width=640)
+Image("direction/figures/spectrograms-with-saliency.png", width=640)
 
 # %% [markdown]
 # ## Exercises

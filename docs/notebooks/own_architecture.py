@@ -42,7 +42,7 @@ for number in range(3):
 # of what is stored (Grazzi et al., 2025).
 
 # %%
-Path("delta.py").write_text('''
+_ = Path("delta.py").write_text('''
 import torch
 from torch import nn
 from torch.nn.functional import normalize

@@ -67,7 +67,7 @@ with torch.inference_mode():
 # %%
 shutil.copytree(pretrained("ramps-pair-lstm_autoencoder"), "pair")
 draw(Path("pair"))
-Image("pair/figures/pair.png", width=640)
+Image("pair/figures/reconstructions.png", width=640)
 
 # %% [markdown]
 # ## Look into the vector
