@@ -320,8 +320,8 @@ def _sizes(model: ModelId, factory: Callable[..., Any], given: dict[str, Any]) -
     }
     if isinstance(factory, type) and factory.__name__.endswith("Cell"):
         layers = {DEPTHS_OF_CELLS: 1} if not known.keys() & set(DEPTHS) else {}
-        for option, usual in (layers | STACK_OPTIONS).items():
-            known.setdefault(option, inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=usual))
+        for option, preset in (layers | STACK_OPTIONS).items():
+            known.setdefault(option, inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=preset))
         _require_stack_options(model, given)
     open_ended = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
     sizes: dict[str, Any] = {}
