@@ -64,7 +64,7 @@ def encode_texts(
             steps = part.numbers[ends[first] - part.lengths[first] : ends[rows][-1]]
             counts += np.bincount(steps, minlength=size)
             trained += np.bincount(steps[np.repeat(training[rows], part.lengths[rows])], minlength=size)
-    known = {(symbols[number] if symbols else chr(number)): int(number) for number in np.flatnonzero(counts)}
+    known = {symbols[number] if symbols else chr(number): number for number in np.flatnonzero(counts).tolist()}
     if options.vocabulary is not None:
         kept, name, other = options.vocabulary, "the base model", OTHER if options.other_symbols else ""
     else:

@@ -16,7 +16,8 @@ def exact_match_by_length(record: RunRecord) -> dict[int, ExactMatch]:
     Empty if the target is not a sequence, or before the evaluation.
     """
     counts: dict[int, list[int]] = {}
-    shortest, longest = record.evaluation.get("test", {}).get("length", (0, 0))
+    test: Mapping[str, Any] = record.evaluation.get("test", {})
+    shortest, longest = test.get("length", (0, 0))
     for split, metrics in record.evaluation.items():
         if split == "test" or "@" in split:
             by_length: Mapping[str, Any] = metrics.get("by_length", {})

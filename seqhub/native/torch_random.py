@@ -21,7 +21,8 @@ class TorchRandom:
 
     def __init__(self, seed: int) -> None:
         self._words: Any = np.random.MT19937()
-        self._words.state = np.random.RandomState(seed % _WORD).get_state(legacy=False)
+        state: Any = np.random.RandomState(seed % _WORD).get_state(legacy=False)
+        self._words.state = state
 
     def uniform(self, shape: tuple[int, ...], low: float, high: float) -> NDArray[np.float32]:
         """Return the numbers of `torch.empty(shape).uniform_(low, high)`.
@@ -32,7 +33,8 @@ class TorchRandom:
         first, width = np.float32(low), np.float32(high) - np.float32(low)
         words = self._words.random_raw(int(np.prod(shape))) & ((1 << _BITS) - 1)
         numbers = words * 2.0**-_BITS * np.float64(width) + np.float64(first)
-        return numbers.astype(np.float32).reshape(shape)
+        found: NDArray[np.float32] = numbers.astype(np.float32).reshape(shape)
+        return found
 
     def skip(self, count: int) -> None:
         """Advance by a number of uniform numbers in single precision."""

@@ -10,13 +10,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqhub.data.user_tokenizers import load_tokenizer, tokenizer_vocabulary
+from seqhub.data.tokenizers import tokenizer_vocabulary
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.load import file_digest, head_of, load_model
 from seqhub.hub.fetch import fetch
 from seqhub.models.ids import ModelId
 from seqhub.models.registry import WRAPPED, build_config, config_fields, family_of, preset_of
 from seqhub.models.tokenizer import symbols_of
+from seqhub.models.user_tokenizers import load_tokenizer
 from seqhub.records import RunRecord
 from seqhub.records.run import BaseModelRecord
 from seqhub.tasks.schema import TaskSchema
@@ -202,11 +203,11 @@ class BaseModel:
                     f"{config.task}, with {len(vocabulary.symbols):,}"
                 )
         for name in sorted(config_fields(config.model) - _LIMITS):
-            ours, theirs = getattr(model.config, name, None), getattr(self.model.config, name, None)
-            if ours != theirs and name in _OF_ROWS:
-                raise InvalidConfigError(f"base_model={self.name}: has {name}={theirs}; {config.task} needs {ours}")
-            if ours != theirs:
-                raise InvalidConfigError.of(name, ours, f"{theirs}, as {self._is}", config.task)
+            value, wanted = getattr(model.config, name, None), getattr(self.model.config, name, None)
+            if value != wanted and name in _OF_ROWS:
+                raise InvalidConfigError(f"base_model={self.name}: has {name}={wanted}; {config.task} needs {value}")
+            if value != wanted:
+                raise InvalidConfigError.of(name, value, f"{wanted}, as {self._is}", config.task)
 
 
 def freeze(model: "PreTrainedModel", patterns: tuple[str, ...]) -> list[str]:
