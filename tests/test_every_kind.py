@@ -215,7 +215,7 @@ def test_a_run_on_a_file_can_be_plotted_and_documented_without_the_file(task_id:
     train(TrainConfig(task=task_id, output_dir=folder, **settings))
     evaluate(folder, data=file)
     file.unlink()
-    classes = ["confusion.png"] if task_id == "sentiment/custom" else []
+    classes = ["confusion.png", "calibration.png"] if task_id == "sentiment/custom" else []
     assert [path.name for path in draw(folder)] == ["states.png", "curves.png", *classes]
     write_card(folder)
     card = (folder / "README.md").read_text(encoding="utf-8")

@@ -136,7 +136,12 @@ def _list_released(form: Form) -> None:
         )
     rows = [(each["name"], each["task"], f"{each['parameters']:,}", f"{each['accuracy']:.4f}") for each in models]
     columns = ("name", "task", "parameters", "accuracy")
-    show(form, models, brief=(), table=lambda console: console.print(grid(columns, rows, right=(2, 3), unbroken=(0,))))
+    show(
+        form,
+        models,
+        brief=(),
+        table=lambda console: console.print(grid(columns, rows, right=(2, 3), unbroken=(0, 2, 3))),
+    )
 
 
 def _summary(model: str) -> dict[str, Any]:

@@ -243,8 +243,9 @@ def run(config: TrainConfig, *, resume: bool, visible: bool) -> "RunRecord | Non
             if str(error):
                 raise
             raise SystemExit(USER_MISTAKE) from None  # the other process has printed the error
-        except RuntimeError as error:
-            if "allocate memory" not in str(error) and "out of memory" not in str(error):
+        except (MemoryError, RuntimeError) as error:
+            is_memory = isinstance(error, MemoryError) or "allocate memory" in str(error)
+            if not is_memory and "out of memory" not in str(error):
                 raise
             sizes = ("hidden_size", "num_hidden_layers", "batch_size")
             given = ", ".join(f"{name}={value}" for name in sizes if (value := getattr(config, name)) is not None)

@@ -5,7 +5,6 @@ of a dataset of a Hub are kept in a column `split`.
 """
 
 import hashlib
-import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from seqhub._logging import quiet_datasets
-from seqhub.data.file_names import looks_like_a_file
+from seqhub.data.file_names import HUB, HUB_ID, looks_like_a_hub_id
 from seqhub.data.table_reader import array_column
 from seqhub.data.user_table import SPLIT_COLUMN
 from seqhub.errors import DataWarning, InvalidInputError
@@ -27,18 +26,7 @@ from seqhub.tasks.splits import SPLITS
 if TYPE_CHECKING:
     from datasets import Dataset
 
-HUB = "hub:"  # start of the id of a dataset of a Hub: hub:NAMESPACE/NAME, or hub:NAMESPACE/NAME:CONFIG
-_HUB_ID = re.compile(r"(?:hub:)?(\w[\w.-]*/\w[\w.-]*)(?::([\w.-]+))?")
 _ROWS_AT_ONCE = 10_000
-
-
-def looks_like_a_hub_id(name: str) -> bool:
-    """Return whether a name may be the id of a dataset of a Hub.
-
-    >>> [looks_like_a_hub_id(name) for name in ("hub:me/reviews", "me/reviews:en", "data/reviews.csv", "../reviews")]
-    [True, True, False, False]
-    """
-    return _HUB_ID.fullmatch(name) is not None and not looks_like_a_file(name)
 
 
 def resolve_file(name: Path | str) -> Path:
@@ -67,7 +55,7 @@ def hub_file(name: str) -> Path:
 
     from seqhub.hub.fetch import fetch
 
-    found = _HUB_ID.fullmatch(name)
+    found = HUB_ID.fullmatch(name)
     if found is None:
         raise InvalidInputError(f"{name}: must be hub:NAMESPACE/NAME or hub:NAMESPACE/NAME:CONFIG")
     folder = fetch(found[1], repo_type="dataset")

@@ -84,7 +84,7 @@ def ratio_interval(parts: NDArray[np.floating], wholes: NDArray[np.floating]) ->
         wholes: (N,), share of each row in the lower sum.
 
     >>> [round(bound, 2) for bound in ratio_interval(np.array([2.0, 0.0, 2.0]), np.array([2.0, 2.0, 4.0]))]
-    [0.12, 0.88]
+    [0.15, 0.85]
     """
     total = float(wholes.sum())
     if not total:

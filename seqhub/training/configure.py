@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from seqhub.data.file_names import is_image_folder, looks_like_a_file
+from seqhub.data.file_names import HUB, is_image_folder, looks_like_a_file, looks_like_a_hub_id
 from seqhub.errors import HubError, InvalidConfigError, UnknownNameError
 from seqhub.models.ids import ModelId
 from seqhub.tasks.ref import FILE, TaskRef, file_stem
@@ -104,10 +104,8 @@ def default_folder(task: TaskRef, model: str, seed: int, file: Path | None = Non
 
 def _file(task: str | TaskRef | None, data: object) -> Path | None:
     """Return the file of rows that is given as the task, or as the data without a task."""
-    from seqhub.data.user_sources import HUB, resolve_file
-
     if task is None:
-        return None if data is None else resolve_file(str(data))
+        return None if data is None else _resolved(str(data))
     if isinstance(task, TaskRef) or ".py" in task:
         return None
     is_file = looks_like_a_file(task) or Path(task).is_file() or is_image_folder(Path(task))
@@ -115,7 +113,13 @@ def _file(task: str | TaskRef | None, data: object) -> Path | None:
         return None if data is not None else _dataset(task)
     if data is not None:
         raise InvalidConfigError.of("data", data, f"omitted, as the rows are those of {task}")
-    return resolve_file(task)
+    return _resolved(task)
+
+
+def _resolved(name: str) -> Path:
+    from seqhub.data.user_sources import resolve_file  # imports Arrow
+
+    return resolve_file(name)
 
 
 def _dataset(task: str) -> Path | None:
@@ -124,13 +128,13 @@ def _dataset(task: str) -> Path | None:
     Raises:
         UnknownNameError: Neither a task nor a dataset.
     """
-    from seqhub.data.user_sources import hub_file, looks_like_a_hub_id
-    from seqhub.hub.client import is_offline
-    from seqhub.tasks.registry import list_tasks
-
     try:
         TaskRef.parse(task)
     except UnknownNameError as error:
+        from seqhub.data.user_sources import hub_file
+        from seqhub.hub.client import is_offline
+        from seqhub.tasks.registry import list_tasks
+
         name = task.partition("/")[0]
         if name in (FILE, *list_tasks()) or not looks_like_a_hub_id(task) or is_offline():
             raise

@@ -86,7 +86,8 @@ def shares_of(batch: dict[str, Tensor], schema: TaskSchema, shares: int) -> list
 
     >>> import torch
     >>> batch = {"labels": torch.arange(5), "attention_mask": torch.ones(5, 2)}
-    >>> [(part["labels"].tolist(), weight) for part, weight in shares_of(batch, TaskSchema(target="class"), 2)]
+    >>> schema = TaskSchema(step_shape=(1,), target="class", labels=("a", "b"))
+    >>> [(part["labels"].tolist(), weight) for part, weight in shares_of(batch, schema, 2)]
     [([0, 1], 0.4), ([2, 3, 4], 0.6)]
     """
     rows = len(batch["labels"])

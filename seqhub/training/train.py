@@ -117,10 +117,10 @@ def _train_natively(
     content_identity(source)
     warn(source)
     with ExitStack() as stack:
-        claim_folder(folder, resume, stack)
         interrupted = stack.enter_context(interruptions())
 
         def restore(loop: LoopState) -> None:
+            claim_folder(folder, resume, stack)  # now that the model exists, which may be too large for the memory
             if resume:
                 _restore(loop, config, source)
             History(folder, loop.state.sequences, active=True)  # removes later rows

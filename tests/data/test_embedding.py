@@ -138,7 +138,7 @@ def test_texts_of_a_csv_can_be_learnt(bert: str, tmp_path: Path) -> None:
     assert record.training["data"] == "texts.parquet"
     assert record.evaluation["test"]["examples"] == DataSource("documents/custom", file).split("test").size
     drawn = {path.name for path in draw(tmp_path / "run")}  # without the data file
-    assert drawn == {"states.png", "curves.png", "confusion.png"}
+    assert drawn == {"states.png", "curves.png", "confusion.png", "calibration.png", "attribution.png"}
     with pytest.raises(InvalidInputError, match=r"no text in line 2 of .*empty\.csv"):
         list(embedded_csv(write_csv(tmp_path / "empty.csv", [("", "a")]), encoder))
 

@@ -170,8 +170,8 @@ def test_the_library_rejects_sizes_that_overflow(instruction_set):
     blocks = memory_block_functions(instruction_set)
     for scratch, train in ((given.train_scratch, given.train), (blocks["train_scratch"], blocks["train"])):
         sizes = (3, 1, 1, 1, wide, wide, 0, 0, wide, 0, wide, 0, 1)
-        numbers = (*sizes, *(0.0,) * 7, 1, 1, 1, 1, *(0,) * 10, byte.data_ptr(), 1, 1, 1, 1, 0, 0, 0, 1)
-        problem = struct.pack("13q7d4q12q7q", *numbers)
+        numbers = (*sizes, *(0.0,) * 7, 1, 1, 1, 1, *(0,) * 10, byte.data_ptr(), 1, 1, 1, 1, 0, 0, 0, 1, 0)
+        problem = struct.pack("13q7d4q12q8q", *numbers)
         assert scratch(problem) == -1
         assert train(problem) == 1
 

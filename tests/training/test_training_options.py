@@ -29,7 +29,7 @@ FEW = {"hidden_size": 8, "epochs": 4, "seed": 3}
 
 
 def rare(folder: Path) -> Path:
-    """Return a table of 200 texts, of which every eighth is of the class `pos`."""
+    """Return a table of 200 texts; every eighth is of the class `pos`."""
     rows = [(f"{text} {n}", "pos" if n % 8 == 0 else "neg") for n, (text, _) in enumerate(reviews(200))]
     return write_csv(folder / "rows.csv", ("text", "label"), rows)
 
