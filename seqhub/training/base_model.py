@@ -86,7 +86,7 @@ class BaseModel:
         symbols: tuple[str, ...] | None = None
         others, tokenizer = False, None
         if record is not None and record.data.get("reading", {}).get("tokens") == "tokens":
-            symbols, tokenizer = tokenizer_vocabulary(load_tokenizer(name), name).symbols, name
+            symbols, tokenizer = tuple(tokenizer_vocabulary(load_tokenizer(name), name).symbols), name
         elif not series or model.config.is_encoder_decoder:
             symbols, others = symbols_of(folder)
         shown = folder.resolve().name if Path(name).is_dir() else name
