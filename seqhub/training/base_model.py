@@ -10,13 +10,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqhub.data.user_tokenizers import load_tokenizer, tokenizer_vocabulary
+from seqhub.data.tokenizers import tokenizer_vocabulary
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.load import file_digest, head_of, load_model
 from seqhub.hub.fetch import fetch
 from seqhub.models.ids import ModelId
 from seqhub.models.registry import WRAPPED, build_config, config_fields, family_of, preset_of
 from seqhub.models.tokenizer import symbols_of
+from seqhub.models.user_tokenizers import load_tokenizer
 from seqhub.records import RunRecord
 from seqhub.records.run import BaseModelRecord
 from seqhub.tasks.schema import TaskSchema
