@@ -203,16 +203,21 @@ def weather(package: Package, folder: Path) -> Path:
     return write_lines(folder / "Weather.jsonl", rows)
 
 
-def weather_tomorrow(package: Package, folder: Path) -> Path:
-    """Weather of Seattle: four measurements of 14 days, and the kind of weather of the next day."""
-    lines = list(csv.DictReader(io.StringIO(package.text("vega_datasets/_data/seattle-weather.csv"))))
-    names = ("precipitation", "temp_max", "temp_min", "wind")
-    rows = []
-    for end in range(14, len(lines)):
-        window: Row = {"date": lines[end]["date"].replace("/", "-")}
-        window |= {name: [float(day[name]) for day in lines[end - 14 : end]] for name in names}
-        rows.append(window | {"weather": lines[end]["weather"]})
-    return write_lines(folder / "WeatherTomorrow.jsonl", rows)
+def next_day(target: str, name: str) -> Callable[[Package, Path], Path]:
+    """Return a writer of the weather of Seattle: four measurements of 14 days, and one column of the next day."""
+
+    def write(package: Package, folder: Path) -> Path:
+        lines = list(csv.DictReader(io.StringIO(package.text("vega_datasets/_data/seattle-weather.csv"))))
+        names = ("precipitation", "temp_max", "temp_min", "wind")
+        rows = []
+        for end in range(14, len(lines)):
+            window: Row = {"date": lines[end]["date"].replace("/", "-")}
+            window |= {name: [float(day[name]) for day in lines[end - 14 : end]] for name in names}
+            value = lines[end][target]
+            rows.append(window | ({"next_day": float(value)} if target in names else {target: value}))
+        return write_lines(folder / f"{name}.jsonl", rows)
+
+    return write
 
 
 def names_by_sex(package: Package, folder: Path) -> Path:
@@ -403,7 +408,13 @@ CASES: dict[str, FileCase] = {
     ),
     "weather_tomorrow": FileCase(
         "Weather of the next day in Seattle", "vega_datasets==0.9.0", "NOAA (2015)",
-        "package MIT; data in the public domain", weather_tomorrow, ("--target", "weather", "--time", "date"),
+        "package MIT; data in the public domain", next_day("weather", "WeatherTomorrow"),
+        ("--target", "weather", "--time", "date"),
+    ),
+    "temperature_tomorrow": FileCase(
+        "Highest temperature of the next day in Seattle", "vega_datasets==0.9.0", "NOAA (2015)",
+        "package MIT; data in the public domain", next_day("temp_max", "TemperatureTomorrow"),
+        ("--target", "next_day", "--time", "date"),
     ),
     "names_by_sex": FileCase(
         "First names by sex", "names==0.3.0", "US Census Bureau (1990)", "package MIT; data in the public domain",
