@@ -58,8 +58,8 @@ def _published(files: dict[str, Any]) -> list[str]:
     ]
     for name, found in files.items():
         for method, value, source in PUBLISHED.get(CASES[name].published or "", ()):
-            shown = f"{median(_values(found)):.1%}"
-            lines.append(f"| {CASES[name].published} | {shown} | {value:.1%} | {method} | {source} |")
+            shown = (_shown(found, each) for each in (median(_values(found)), value))
+            lines.append(f"| {CASES[name].published} | {' | '.join(shown)} | {method} | {source} |")
     return lines
 
 

@@ -203,16 +203,21 @@ def weather(package: Package, folder: Path) -> Path:
     return write_lines(folder / "Weather.jsonl", rows)
 
 
-def weather_tomorrow(package: Package, folder: Path) -> Path:
-    """Weather of Seattle: four measurements of 14 days, and the kind of weather of the next day."""
-    lines = list(csv.DictReader(io.StringIO(package.text("vega_datasets/_data/seattle-weather.csv"))))
-    names = ("precipitation", "temp_max", "temp_min", "wind")
-    rows = []
-    for end in range(14, len(lines)):
-        window: Row = {"date": lines[end]["date"].replace("/", "-")}
-        window |= {name: [float(day[name]) for day in lines[end - 14 : end]] for name in names}
-        rows.append(window | {"weather": lines[end]["weather"]})
-    return write_lines(folder / "WeatherTomorrow.jsonl", rows)
+def next_day(target: str, name: str) -> Callable[[Package, Path], Path]:
+    """Return a writer of the weather of Seattle: four measurements of 14 days, and one column of the next day."""
+
+    def write(package: Package, folder: Path) -> Path:
+        lines = list(csv.DictReader(io.StringIO(package.text("vega_datasets/_data/seattle-weather.csv"))))
+        names = ("precipitation", "temp_max", "temp_min", "wind")
+        rows = []
+        for end in range(14, len(lines)):
+            window: Row = {"date": lines[end]["date"].replace("/", "-")}
+            window |= {name: [float(day[name]) for day in lines[end - 14 : end]] for name in names}
+            value = lines[end][target]
+            rows.append(window | ({"next_day": float(value)} if target in names else {target: value}))
+        return write_lines(folder / f"{name}.jsonl", rows)
+
+    return write
 
 
 def names_by_sex(package: Package, folder: Path) -> Path:
@@ -389,7 +394,7 @@ CASES: dict[str, FileCase] = {
     ),
     "covid": FileCase(
         "Death rate after 84 days of COVID-19 cases", AEON, "WHO (2020); Tan et al. (2021)",
-        "package BSD-3-Clause; data CC BY 4.0", covid, ("--target", "death_rate"),
+        "package BSD-3-Clause; data CC BY 4.0", covid, ("--target", "death_rate"), published="Covid3Month",
     ),
     "co2_gaps": FileCase(
         "Weekly CO2 with gaps, four weeks ahead", "statsmodels==0.15.0", "Keeling & Whorf (2004)",
@@ -403,7 +408,13 @@ CASES: dict[str, FileCase] = {
     ),
     "weather_tomorrow": FileCase(
         "Weather of the next day in Seattle", "vega_datasets==0.9.0", "NOAA (2015)",
-        "package MIT; data in the public domain", weather_tomorrow, ("--target", "weather", "--time", "date"),
+        "package MIT; data in the public domain", next_day("weather", "WeatherTomorrow"),
+        ("--target", "weather", "--time", "date"),
+    ),
+    "temperature_tomorrow": FileCase(
+        "Highest temperature of the next day in Seattle", "vega_datasets==0.9.0", "NOAA (2015)",
+        "package MIT; data in the public domain", next_day("temp_max", "TemperatureTomorrow"),
+        ("--target", "next_day", "--time", "date"),
     ),
     "names_by_sex": FileCase(
         "First names by sex", "names==0.3.0", "US Census Bureau (1990)", "package MIT; data in the public domain",
@@ -438,13 +449,17 @@ CASES: dict[str, FileCase] = {
 _DTW = "nearest neighbour, DTW"
 _BAKE_OFF = "Bagnall et al. (2017)"  # singleTrainTest.csv in tslearn, column DTW_R1_1NN
 _REDUX = "Middlehurst et al. (2024)"  # resample 0 of InceptionTime_accuracy.csv in aeon
-_UEA = "Bagnall et al. (2018)"
+_MULTIVARIATE = "Ruiz et al. (2021)"  # MultivariateDefaultTrainTest.csv in results/tsml of tsml-eval
+_REGRESSION = "Guijo-Rubio et al. (2023)"  # fold 0 of 5NN-DTW_RMSE.csv and InceptionT_rmse.csv in tsml-eval
 PUBLISHED: dict[str, tuple[tuple[str, float, str], ...]] = {
     "GunPoint": ((_DTW, 0.906667, _BAKE_OFF), ("InceptionTime", 1.0, _REDUX)),
     "ArrowHead": ((_DTW, 0.702857, _BAKE_OFF), ("InceptionTime", 0.862857, _REDUX)),
     "ItalyPowerDemand": ((_DTW, 0.950437, _BAKE_OFF), ("InceptionTime", 0.965986, _REDUX)),
     "Trace": ((_DTW, 1.0, _BAKE_OFF), ("InceptionTime", 1.0, _REDUX)),
-    "JapaneseVowels": ((f"{_DTW} on all channels", 0.949, _UEA),),
-    "BasicMotions": ((f"{_DTW} on all channels", 0.975, _UEA),),
+    "BasicMotions": ((f"{_DTW} on all channels", 0.975, _MULTIVARIATE), ("ROCKET", 1.0, _MULTIVARIATE)),
+    "Covid3Month": (
+        ("five nearest neighbours, DTW", 0.041965, _REGRESSION),
+        ("InceptionTime", 0.054749, _REGRESSION),
+    ),
 }
-"""Published accuracies on the same training and test rows: method, accuracy and source."""
+"""Published accuracies, or errors (RMSE), on the same training and test rows: method, result and source."""
