@@ -71,6 +71,7 @@ EXPLANATIONS = {
     "Recall": "docs/tasks/recall.md",
     "The LSTM paper reproduced": "docs/paper.md",
     "The published comparison": "model_cards/bench/README.md",
+    "The table of cells": "model_cards/cells/README.md",
     "Speed": "docs/performance.md",
     "Security": "SECURITY.md",
 }

@@ -50,7 +50,7 @@ def test_the_figure_of_the_papers_rows_is_drawn_from_their_record() -> None:
         assert picture.info["Source"] == fingerprint(PaperRecord.load(folder))
 
 
-@pytest.mark.parametrize("name", ["bench", "bench/flip_flop"])
+@pytest.mark.parametrize("name", ["bench", "bench/flip_flop", "cells"])
 def test_the_pages_of_published_benchmarks(name: str) -> None:
     folder = ROOT / "model_cards" / name
     record = BenchRecord.load(folder)
