@@ -4,7 +4,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -101,7 +101,8 @@ def try_lock_folder(folder: Path, *, without_locks: bool = True) -> Iterator[boo
             yield True
         finally:
             lock.release()
-            Path(lock.lock_file).unlink(missing_ok=True)
+            with suppress(FileNotFoundError, PermissionError):  # another process has removed it, or locked it since
+                Path(lock.lock_file).unlink()
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
