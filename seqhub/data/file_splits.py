@@ -1,18 +1,13 @@
-"""Assignment of the rows of a file to splits: stratified by class, by group, by time, or as a column says.
+"""Assignment of the rows of a file to splits: by a hash of each row, by group, by time, or as a column says.
 
 Rows with equal inputs are one unit, or rows with an equal group. Each unit has a fraction of 1: the first 8 bytes of
-SHA-256 over its content. Within a class the units are ordered by their fractions; the first eight tenths of the rows
-are for training, the next tenth for validation and the last one for the test. The numbers of rows of each class differ
-from these shares by less than one, apart from units of several rows, which are not divided. Which of them are rounded
-up depends on the name of the class, so that the rare classes do not all lack the same split.
-
-Added, removed or reordered rows of one class move no row of another. Within the class they move a row only if the
-border between two splits passes its fraction, which happens near 0.8 and 0.9 only. Rows of validation and test in a
-column `split` stay there; the other rows are for training or for the splits that do not occur in the column.
+SHA-256 over its content. Below 0.8 it is for training, below 0.9 for validation, otherwise for the test, as in
+`assignment`. So rows that are added, removed or reordered move no other row, and each class has these shares up to
+chance. A class of three units or more that lacks a split gets a unit from that of its splits which has the most; this
+alone depends on other rows, and ends with the first row of the class that the hash puts there. Rows of validation and
+test in a column `split` stay there; the other rows are for training or for the splits that do not occur in the column.
 """
 
-import hashlib
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -28,11 +23,11 @@ from seqhub.data.user_table import SPLIT_COLUMN, UserTable, parse_split
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.splits import SPLITS
 
-SPLIT_RULE = 3  # number of this rule, for records; 2 was a threshold of the fraction without regard to classes
+SPLIT_RULE = 4  # number of this rule, for records; 2 had no regard to classes, and 3 divided the ranks in a class
 
 _NAMES = list(SPLITS)
-_SHARES = np.array(list(SPLITS.values())) / sum(SPLITS.values())
-_TENTHS = np.cumsum(list(SPLITS.values())) / sum(SPLITS.values())
+_ENDS = np.cumsum(list(SPLITS.values()))[:-1] / sum(SPLITS.values())  # of the fractions of a split
+_LEAST = len(SPLITS)  # units of a class that has a row in each split
 
 
 class _Units(NamedTuple):
@@ -81,7 +76,7 @@ def assign_splits(
     strata = np.zeros(len(rows), np.int64)
     if options.group is None and targets.target == "class":
         strata = targets.values.astype(np.int64)
-    places[free] = _stratified(units, strata[free], targets.names, taken)[units.of]
+    places[free] = _by_fraction(units, strata[free], taken)[units.of]
     if targets.target in ("class", "multi_label") and options.group is None:
         _add_lacking(places, targets, contents, free)
     lacking = next((split for place, split in enumerate(_NAMES) if place not in places), None)
@@ -147,39 +142,22 @@ def _units(contents: NDArray[np.uint64]) -> _Units:
     return _Units(of, ordered[new, 0], order[new])  # lexsort is stable, so these are the first rows
 
 
-def _stratified(units: _Units, strata: NDArray[np.int64], names: Sequence[str], taken: set[int]) -> NDArray[np.int64]:
+def _by_fraction(units: _Units, strata: NDArray[np.int64], taken: set[int]) -> NDArray[np.int64]:
     """Return the split of each unit; a unit of rows of several classes belongs to the first of these."""
-    weights = np.bincount(units.of, minlength=len(units.first))
     stratum = np.full(len(units.first), np.iinfo(np.int64).max)
     np.minimum.at(stratum, units.of, strata)
-    places = np.zeros(len(units.first), np.int64)
+    places = np.searchsorted(_ENDS, units.fraction / 2.0**64, side="right")
+    places[np.isin(places, list(taken))] = 0
     for number in np.unique(stratum):
         members = np.flatnonzero(stratum == number)  # already in the order of their fractions
-        rows = int(weights[members].sum())
-        name = names[number] if len(names) > number else ""
-        training, validation = _borders(rows, name, taken)
-        middle = np.cumsum(weights[members]) - weights[members] / 2
-        places[members] = (middle > training).astype(np.int64) + (middle > training + validation)
-        if not (places[members] == 0).any():  # one unit, or very unequal ones
-            places[members[0]] = 0
+        if len(members) < _LEAST:
+            continue
+        for place in sorted({*range(len(_NAMES))} - taken):
+            counts = np.bincount(places[members], minlength=len(_NAMES))
+            if not counts[place]:
+                lenders = members[places[members] == counts.argmax()]
+                places[lenders[-1 if place else 0]] = place
     return places
-
-
-def _borders(rows: int, name: str, taken: set[int]) -> tuple[int, int]:
-    """Return how many rows of a class are for training and for validation; the rest are for the test.
-
-    >>> _borders(100, "a", set()), _borders(1, "a", set()), _borders(100, "a", {1, 2})
-    ((80, 10), (1, 0), (100, 0))
-    """
-    seed = hashlib.sha256(name.encode()).digest()
-    sizes = {}
-    for place, part in ((1, seed[:4]), (2, seed[4:8])):
-        share = 0.0 if place in taken else _SHARES[place] * rows
-        up = int.from_bytes(part, "big") / 2**32
-        sizes[place] = int(share + up) if share % 1 > 1e-9 else round(share)
-    if sizes[1] + sizes[2] >= rows:
-        sizes = {1: 0, 2: 0}
-    return rows - sizes[1] - sizes[2], sizes[1]
 
 
 def _add_lacking(
@@ -216,7 +194,7 @@ def _by_time(table: UserTable, name: str) -> NDArray[np.int64]:
         raise InvalidInputError(f"no value in column {name!r} in {table.where(row)}")
     values: Any = column.combine_chunks()
     ranks = pc.rank(values, tiebreaker="min").to_numpy() - 1
-    places: NDArray[np.int64] = np.searchsorted(_TENTHS, (ranks + 0.5) / len(ranks))
+    places: NDArray[np.int64] = np.searchsorted(_ENDS, (ranks + 0.5) / len(ranks))
     lacking = next((split for place, split in enumerate(_NAMES) if place not in places), None)
     if lacking is not None:
         raise InvalidInputError(

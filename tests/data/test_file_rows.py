@@ -208,6 +208,23 @@ def test_labels_of_characters_as_a_string_of_equal_length(tmp_path: Path) -> Non
     assert [len(e.inputs) for e in [source.split()[0]]] == [len(source.split()[0].target)]
 
 
+def test_added_rows_do_not_move_other_rows(tmp_path: Path) -> None:
+    few, more = reviews(150), reviews(200)
+    first = read(write_csv(tmp_path / "few.csv", ("text", "label"), few))
+    second = read(write_csv(tmp_path / "more.csv", ("text", "label"), more[::-1]))
+
+    def places(source: DataSource) -> dict[Any, str]:
+        return {
+            e.inputs: name
+            for name in SPLITS
+            for b in source.split(name).batches(0)
+            for e in source.split(name).examples(b)
+        }
+
+    before, after = places(first), places(second)
+    assert before.items() <= after.items()
+
+
 def test_rows_of_a_group_share_a_split(tmp_path: Path) -> None:
     file = write_json(tmp_path / "rows.jsonl", series())
     source = read(file, target="label", group="patient")
