@@ -63,7 +63,7 @@ def test_added_rows_move_no_other_row(
         assert len(moved) <= list(counts.values()).count(1)  # a row that a class lent to a split may return
 
 
-def test_rows_of_a_usual_file_never_move(tmp_path: Path) -> None:
+def test_rows_of_large_classes_never_move(tmp_path: Path) -> None:
     rows = [(f"text {n}", "ab"[n % 2]) for n in range(1_000)]
     found = [places(rows[:size], tmp_path) for size in (200, 201, 500, 1_000)]
     for before, after in itertools.pairwise(found):
