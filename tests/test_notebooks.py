@@ -15,7 +15,7 @@ SCRIPTS = build.scripts()
 README = build.HERE / "README.md"
 TEACHING = build.HERE.parent / "teaching.md"
 _MOST_BYTES, _MOST_PICTURE_BYTES = 300_000, 40_000
-_PATH = re.compile(r"/tmp/|/home/|/root/|site-packages|[A-Z]:\\\\")
+_PATH = re.compile(rf"/tmp/|/home/|{re.escape(str(Path.home()))}|site-packages|[A-Z]:\\\\")
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 each_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 

@@ -146,7 +146,7 @@ for text in ("hey how are you", "good i am fine ", "have a nice day", "oh you ar
 print("equal probabilities: 17")  # a model that is sure of the wrong character is much worse than one that is not sure
 
 # %% [markdown]
-# **3.** How many of the sums are right? Compare pairs with numbers below 30, of which the training had most, with pairs
+# **3.** How many of the sums are right? Compare pairs with numbers below 30, which most training rows have, with pairs
 # such as `35+4`, which it never saw.
 
 # %% tags=["solution"]
