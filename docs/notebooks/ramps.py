@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Ramps: a sequence in one vector
 #
-# An encoder reads a sequence into one vector, and a decoder writes the sequence from it. No labels are needed: the input
+# An encoder reads a sequence into one vector, and a decoder writes the sequence from it. It needs no labels: the input
 # is the target. What is in the vector? For ramps, which change by the same amount at each step, two numbers would be
 # enough, so you know what a good code is. The task is from a question on how to make an LSTM autoencoder; [its
 # page](../tasks/ramps.md) has all results.

@@ -116,7 +116,8 @@ def _message(error: Exception) -> str:
         name, value, rule = error.setting
         where = f" ({error.where})" if error.where else ""
         option = "from" if name == "base_model" else name.replace("_", "-")
-        return f"--{option} {value}: must be {rule}{where}"
+        given = value if isinstance(value, (list, tuple)) else [value]  # of a repeated option
+        return f"{' '.join(f'--{option} {each}' for each in given)}: must be {rule}{where}"
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return str(error)

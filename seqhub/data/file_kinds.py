@@ -137,7 +137,7 @@ class FileOptions:
         if options.has_tokenizer and (given.get("max_vocab") is not None or options.min_count is not None):
             raise InvalidConfigError(f"max_vocab and min_count: must be omitted with a tokenizer ({task})")
         if options.order is not None and options.id is None:
-            raise InvalidConfigError.of("order", options.order, "used with id, the column of the series", task)
+            raise InvalidConfigError.of("order", options.order, "omitted without an id, the column of the series", task)
         if options.separator is not None and len(options.separator) != 1:
             raise InvalidConfigError.of("separator", options.separator, "one character", task)
         if options.group is not None and options.time is not None:

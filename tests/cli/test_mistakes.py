@@ -94,6 +94,7 @@ SETTINGS: list[tuple[str, str]] = [
     ("--model cnn", "symbols ... gru, lstm, lstm_hs97, rnn_relu, rnn_tanh"),
     ("--optimizer adem", "no optimizer 'adem'; known: adam, adamw, rmsprop, sgd"),
     ("--schedule poly", "no schedule 'poly'; known: constant, linear, cosine, one_cycle, step, plateau, error"),
+    ("--freeze x --freeze y", "--freeze x --freeze y: must be omitted without a base model"),
     ("--schedule step", "decay ... stream"),
     ("--record weights", "no record 'weights'; known: gradients, activations"),
     ("--precision fp16", "no precision 'fp16'; known: no, bf16"),

@@ -529,7 +529,11 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
         {},
         r"^no finite number in column 'y' in line 8 of ",
     ),
-    "order without id": (table(*texts()), {"order": "text"}, r"^order='text': must be used with id, the column of"),
+    "order without id": (
+        table(*texts()),
+        {"order": "text"},
+        r"^order='text': must be omitted without an id, the column of",
+    ),
     "no such id": (table(*texts()), {"id": "who"}, r"^--id who: no such column; columns 'text', 'label' of "),
     "missing id": (
         table(*[(None if n == 3 else n // 6, n, "ab"[n // 6 % 2]) for n in range(90)], header=("who", "x", "label")),
