@@ -102,7 +102,11 @@ def test_train_and_predict_take_a_dataset(tmp_path: Path) -> None:
     record = seqhub.train(data=ROWS, epochs=1, hidden_size=4, output_dir=tmp_path / "run")
     assert record is not None
     assert record.name == "dataset-lstm"
-    assert record.evaluation["test"]["examples"] == 8
+    with as_file(ROWS) as file:
+        ref, options = task_of_file(file, {})
+        sizes = DataSource(ref, file, options).sizes
+    assert record.evaluation["test"]["examples"] == sizes["test"]
+    assert sum(sizes.values()) == len(ROWS)
     found = list(seqhub.predict(tmp_path / "run", FRAME))
     listed = seqhub.predict(tmp_path / "run", list(FRAME["text"]))
     assert [each.value for each in found] == [each.value for each in listed]
