@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -35,6 +35,9 @@ def predict_command(
     separator: Annotated[
         str | None, typer.Option(help="Separator of the values in a line of a CSV file", show_default="comma or tab")
     ] = None,
+    header: Annotated[
+        Literal["first", "none"], typer.Option(help="Line of a CSV file with the names of the columns")
+    ] = "first",
     batch_size: Annotated[int, typer.Option(help="Sequences in a batch")] = 256,
     revision: Annotated[
         str | None, typer.Option(help="Branch, tag or commit of a repository", show_default="main")
@@ -59,7 +62,7 @@ def predict_command(
     from seqhub.evaluation.predict import predict
 
     found = predict(
-        model, data, inputs=inputs, separator=separator, batch_size=batch_size, revision=revision,
+        model, data, inputs=inputs, separator=separator, header=header, batch_size=batch_size, revision=revision,
         trust_remote_code=trust_remote_code,
     )  # fmt: skip
     if out is None:

@@ -71,10 +71,17 @@ FILE_OPTIONS: dict[str, tuple[Any, str]] = {  # name -> type and help, see `data
     "id": (str, "Column whose equal values are the steps of one series, in a table with one step in each row"),
     "order": (str, "Column that orders the steps of an --id; by default the order of the file"),
     "separator": (str, "Separator of the values in a line of a CSV file"),
+    "header": (str, "Line of a CSV file with the names of the columns: first or none"),
+    "label_separator": (str, "Separator of the labels in a cell of the --target column, as in ';'"),
 }
 _CHOSEN = ("kind", "inputs", "target", "tokens")
 _METAVARS = {list[str]: "<str>"}
-_FILE_DEFAULTS = {"max_vocab": "20000", "missing": "refuse", "scale": "standard"}  # others: chosen by the content
+_FILE_DEFAULTS = {
+    "max_vocab": "20000",
+    "missing": "refuse",
+    "scale": "standard",
+    "header": "first",
+}  # others: chosen by the content
 
 
 def with_file_options(command: Any) -> Any:

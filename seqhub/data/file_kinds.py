@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seqhub.data.labels import MAX_CLASSES
 from seqhub.data.long_form import read_grouped
+from seqhub.data.table_reader import Header
 from seqhub.data.user_table import SPLIT_COLUMN, ColumnKind, UserTable
 from seqhub.errors import InvalidConfigError, InvalidInputError, UnknownNameError
 from seqhub.models.tokenizer import split_words
@@ -36,6 +36,7 @@ _INPUT_NAMES = (
     *("source", "image", "file_name"),
 )
 _INDEX_NAMES = ("", "id", "index", "idx", "unnamed: 0", "row")
+_MAX_TEXT_CLASSES = 100  # more different texts are to be generated, unless the column is named like a label
 _MAX_INTEGER_CLASSES = 20  # more different integers are numbers, not classes
 _WORDS_OF_A_TEXT = 3  # mean number of words from which on texts are divided into words
 _WORDS_OF_A_CAPTION = 1.5  # the same for the texts that a series or an image is to be described by
@@ -62,6 +63,8 @@ class FileOptions:
         group: Column whose equal values stay in the same split, such as a patient.
         time: Column by which rows are ordered: the earliest are for training, the latest for the test.
         separator: Separator of the values in a line of a CSV file.
+        header: Line of a CSV file with the names of the columns: first, or none for `column 1`, `column 2` and so on.
+        label_separator: Separator of the labels in a text of the target, which a row has any number of.
         id: Column whose equal values are the steps of one series or text, in a table with one step in each row.
         order: Column that orders the steps of an `id`; None for the order of the file.
         vocabulary: Symbols of the texts, those of a base model; None for those of the training rows.
@@ -81,6 +84,8 @@ class FileOptions:
     group: str | None = None
     time: str | None = None
     separator: str | None = None
+    header: Header = "first"
+    label_separator: str | None = None
     id: str | None = None
     order: str | None = None
     vocabulary: tuple[str, ...] | None = None
@@ -140,6 +145,10 @@ class FileOptions:
             raise InvalidConfigError.of("order", options.order, "omitted without an id, the column of the series", task)
         if options.separator is not None and len(options.separator) != 1:
             raise InvalidConfigError.of("separator", options.separator, "one character", task)
+        if options.label_separator is not None and (not options.label_separator or len(options.target) != 1):
+            raise InvalidConfigError(
+                f"label_separator: needs a separator and one target, the column of labels ({task})"
+            )
         if options.group is not None and options.time is not None:
             raise InvalidConfigError(f"group and time: each determines the splits; give one of them ({task})")
         return options
@@ -231,7 +240,11 @@ def choose_columns(table: UserTable, options: FileOptions, kind: str | None = No
             f"--tokens {tokens}: needs a column of texts with a target; {inputs[0]!r} of {table.file} has "
             + ("no target" if kinds[inputs[0]] == "text" else kinds[inputs[0]])
         )
-    chosen = kind or f"{'text' if texts else 'series'}-{_target_kind(table, target, inputs, tokens, kinds)}"
+    several = options.label_separator is not None
+    found_kind = "multi-label" if several else _target_kind(table, target, inputs, tokens, kinds)
+    chosen = kind or f"{'text' if texts else 'series'}-{found_kind}"
+    if several and not chosen.endswith("multi-label"):
+        raise InvalidInputError(f"--label-separator: must be omitted for the kind {chosen} ({table.file})")
     writes = chosen.endswith("-sequence") and bool(target)
     if writes:
         tokens = _written_tokens(table, options, inputs if texts else (), target, kinds)
@@ -258,7 +271,7 @@ def _only_classes(table: UserTable, names: Iterable[str], kinds: Mapping[str, Co
     for name in names:
         if kinds[name] in ("text", "number") and name.lower() not in _INDEX_NAMES:
             different = pc.count_distinct(table.columns.column(name)).as_py()
-            if 2 <= different <= min(MAX_CLASSES, rows // 2) and _whole(table.column(name)):
+            if 2 <= different <= min(_MAX_TEXT_CLASSES, rows // 2) and _whole(table.column(name)):
                 found.append(name)
     return found[0] if len(found) == 1 else None
 
@@ -366,7 +379,7 @@ def _target_kind(
         raise InvalidInputError(f"column {name!r} of {table.file} has lists of lists; need labels or numbers")
     if kinds[name] == "text":
         plain = name.strip().lower()
-        many = plain not in _CLASS_TARGETS and pc.count_distinct(table.texts(name)).as_py() > MAX_CLASSES
+        many = plain not in _CLASS_TARGETS and pc.count_distinct(table.texts(name)).as_py() > _MAX_TEXT_CLASSES
         return "sequence" if many or plain in _TEXT_TARGETS else "class"
     if pa.types.is_boolean(table.columns.column(name).type):
         return "class"

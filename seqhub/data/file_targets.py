@@ -200,9 +200,8 @@ def _label(value: Any, name: str, table: UserTable) -> str | None:
 def _require_classes(names: Sequence[str], name: str, table: UserTable) -> None:
     if not 2 <= len(names) <= labels.MAX_CLASSES:
         shown = f", {names[0]!r}" if len(names) == 1 else ""
-        raise InvalidInputError(
-            f"{len(names):,} different labels{shown} in column {name!r} of {table.file}; need 2 to {labels.MAX_CLASSES}"
-        )
+        where = f"column {name!r} of {table.file}"
+        raise InvalidInputError(f"{len(names):,} different labels{shown} in {where}; need 2 to {labels.MAX_CLASSES:,}")
 
 
 def _step_classes(table: UserTable, options: FileOptions, lengths: NDArray[np.int64]) -> Targets:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-MAX_CLASSES = 100  # of a file
+MAX_CLASSES = 1_000  # of a file
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 _DIGITS = re.compile(r"-?[0-9]+")

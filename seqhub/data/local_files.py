@@ -86,7 +86,7 @@ def _read_csv(file: Path, task: TaskRef, options: Mapping[str, Any]) -> FileRows
     classes, names = labels.class_names(row.label for row in found)
     if not 2 <= len(names) <= labels.MAX_CLASSES:
         raise InvalidInputError(
-            f"{len(names):,} different labels in column {chosen.label!r} of {file}; need 2 to {labels.MAX_CLASSES}"
+            f"{len(names):,} different labels in column {chosen.label!r} of {file}; need 2 to {labels.MAX_CLASSES:,}"
         )
     places = assign([row.encode() for row in rows], [row.split for row in found], "texts", file)
     training = [row for row, place in zip(found, places, strict=True) if place == 0]

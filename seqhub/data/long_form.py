@@ -26,8 +26,27 @@ def read_grouped(file: Path, options: "FileOptions") -> UserTable:
     Raises:
         InvalidInputError: See `table_reader.read_table`; or a missing id or place in the order, or several values.
     """
-    table = read_table(file, options.separator)
-    return table if options.id is None else group_rows(table, options)
+    table = read_table(file, options.separator, options.header)
+    if options.id is not None:
+        table = group_rows(table, options)
+    return table if options.label_separator is None else _with_label_lists(table, options)
+
+
+def _with_label_lists(table: UserTable, options: "FileOptions") -> UserTable:
+    """Return a table in which the texts of the target are lists of labels; an empty text has none."""
+    assert options.label_separator is not None
+    columns = table.columns
+    for name in options.target:
+        if name not in columns.column_names:
+            continue  # an error of `choose_columns`
+        texts = table.texts(name)
+        if not pa.types.is_large_string(texts.type):
+            raise InvalidInputError(f"--label-separator: column {name!r} of {table.file} has no texts; omit the option")
+        cells = pc.fill_null(texts, "").to_pylist()
+        lists = [[label for each in cell.split(options.label_separator) if (label := each.strip())] for cell in cells]
+        column = pa.array(lists, pa.large_list(pa.large_string()))
+        columns = columns.set_column(columns.column_names.index(name), name, column)
+    return UserTable(table.file, columns, table.lines, table.images, table.found)
 
 
 def group_rows(table: UserTable, options: "FileOptions") -> UserTable:

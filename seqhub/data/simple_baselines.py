@@ -49,9 +49,7 @@ def simple_baselines(source: DataSource) -> dict[str, dict[str, float]]:
         found = _of_sequences(schema, train, parts)
     else:
         found = _of_next_symbols(schema, train, parts)
-    return {
-        name: {split: round(float(value), 6) for split, value in measured.items()} for name, measured in found.items()
-    }
+    return {name: {split: float(value) for split, value in measured.items()} for name, measured in found.items()}
 
 
 Measured = dict[str, dict[str, Any]]

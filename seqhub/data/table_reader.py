@@ -1,9 +1,10 @@
 """Reader of tables in any format: CSV, TSV, JSON lines, Parquet, Arrow, text and NumPy's .npz.
 
-    .csv, .tsv                   a header and records; quoted line breaks, BOM and CRLF are allowed
+    .csv, .tsv                   a header and records; quoted line breaks, BOM and CRLF are allowed. Without a header,
+                                 the columns are named `column 1`, `column 2` and so on
     .jsonl, .ndjson, .json       one object in each line; or, in a .json file, one list of objects
     .parquet, .arrow, .feather   columns
-    .npz                         arrays with one entry for each row; a dictionary of names and arrays
+    .npz                         arrays, see `named_arrays`
     .txt, or any other suffix    one text in each line
     folder                       images with a table metadata.csv, .jsonl or .parquet, see `image_columns`
 
@@ -24,14 +25,14 @@ import gzip
 import io
 import json
 import lzma
-import zipfile
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -41,12 +42,16 @@ from numpy.typing import NDArray
 
 from seqhub.data.file_names import COMPRESSED, JSON, SEPARATORS
 from seqhub.data.image_columns import decode_columns, image_columns, table_of
+from seqhub.data.named_arrays import read_npz
 from seqhub.data.scratch import gather_tables
 from seqhub.data.user_table import UserTable
 from seqhub.errors import InvalidInputError
 
+Header = Literal["first", "none"]  # line of a CSV file
+
 _MAX_BYTES = 1 << 40  # of a file after decompression
 _ROWS_AT_ONCE = 1 << 14
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _BOM = b"\xef\xbb\xbf"
 _FORMATS: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (  # in the order of `COMPRESSED`
     (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file)),
@@ -58,12 +63,13 @@ _COMPRESSED = dict(zip(COMPRESSED, _FORMATS, strict=True))
 _ARROW = (b"ARROW1", b"\xff\xff\xff\xff")
 
 
-def read_table(file: Path, separator: str | None = None) -> UserTable:
+def read_table(file: Path, separator: str | None = None, header: Header = "first") -> UserTable:
     """Return the table of a file, see the top of this module.
 
     Args:
         file: The file, or a folder of images with a table, see `image_columns`.
         separator: Separator of the values in a line of a .csv or .tsv file; None for a comma or a tab.
+        header: Line of such a file that has the names of the columns: the first one or none.
 
     Raises:
         InvalidInputError: The file is missing, empty, too large, changes while it is read, or cannot be read in its
@@ -72,13 +78,15 @@ def read_table(file: Path, separator: str | None = None) -> UserTable:
     file = table_of(file)
     with _readable(file):
         status = file.stat()
-        table = _read_once(file, separator, status.st_size, status.st_mtime_ns)
+        table = _read_once(file, separator, header, status.st_size, status.st_mtime_ns)
     if not table.columns.num_rows:
         raise InvalidInputError(f"{file} has no rows; need 10 or more")
     return table
 
 
-def iterate_tables(file: Path, separator: str | None = None, rows: int = _ROWS_AT_ONCE) -> Iterator[UserTable]:
+def iterate_tables(
+    file: Path, separator: str | None = None, header: Header = "first", rows: int = _ROWS_AT_ONCE
+) -> Iterator[UserTable]:
     """Yield the rows of a file in parts, so that memory does not depend on its size.
 
     Parts have up to `rows` rows. An .npz file and a .json file with one list are read at once. Errors are those of
@@ -86,7 +94,7 @@ def iterate_tables(file: Path, separator: str | None = None, rows: int = _ROWS_A
     """
     file = table_of(file)
     with _readable(file):
-        yield from _parts(file, separator, rows, 1 << 63)
+        yield from _parts(file, separator, header, rows, 1 << 63)
 
 
 def text_lines(file: Path) -> Iterator[str]:
@@ -111,9 +119,9 @@ def _readable(file: Path) -> Iterator[None]:
 
 
 @lru_cache(maxsize=1)
-def _read_once(file: Path, separator: str | None, size: int, changed: int) -> UserTable:
+def _read_once(file: Path, separator: str | None, header: Header, size: int, changed: int) -> UserTable:
     """Read a file; cached by its size and modification time, because it is read for its kind and then for its rows."""
-    return _read(file, separator)
+    return _read(file, separator, header)
 
 
 def forget_table() -> None:
@@ -121,12 +129,12 @@ def forget_table() -> None:
     _read_once.cache_clear()
 
 
-def _read(file: Path, separator: str | None) -> UserTable:
+def _read(file: Path, separator: str | None, header: Header) -> UserTable:
     lines: list[NDArray[np.int64]] = []
     images: dict[str, None] = {}
 
     def columns() -> Iterator[pa.Table]:
-        for part in _parts(file, separator, _ROWS_AT_ONCE, _MAX_BYTES):
+        for part in _parts(file, separator, header, _ROWS_AT_ONCE, _MAX_BYTES):
             if part.lines is not None:
                 lines.append(part.lines)
             images.update(dict.fromkeys(part.images))
@@ -160,10 +168,10 @@ def _with_texts(part: pa.Table, name: str) -> pa.Table:
     return part.set_column(part.column_names.index(name), name, pa.array(values, pa.string()))
 
 
-def _parts(file: Path, separator: str | None, rows: int, most: int) -> Iterator[UserTable]:
+def _parts(file: Path, separator: str | None, header: Header, rows: int, most: int) -> Iterator[UserTable]:
     """Yield at least one table of a file, of up to `rows` rows. Texts of more than `most` bytes are an error."""
     heights: dict[str, int] = {}  # of the images of a column
-    for part in _parts_of_format(file, separator, rows, most):
+    for part in _parts_of_format(file, separator, header, rows, most):
         names = part.columns.column_names
         repeated = next((name for name in names if names.count(name) > 1), None)
         if repeated is not None:
@@ -177,7 +185,7 @@ def _parts(file: Path, separator: str | None, rows: int, most: int) -> Iterator[
         yield part
 
 
-def _parts_of_format(file: Path, separator: str | None, rows: int, most: int) -> Iterator[UserTable]:
+def _parts_of_format(file: Path, separator: str | None, header: Header, rows: int, most: int) -> Iterator[UserTable]:
     with file.open("rb") as opened:
         first = opened.read(8)
     suffixes = [each.lower() for each in file.suffixes]
@@ -189,14 +197,18 @@ def _parts_of_format(file: Path, separator: str | None, rows: int, most: int) ->
     elif first.startswith(_ARROW):
         yield from _arrow(file, "Arrow", rows)
     elif first[:4] == b"PK\x03\x04":
-        yield UserTable(file, _npz(file))
+        yield UserTable(file, read_npz(file))
+    elif first[:6] == b"\x93NUMPY":
+        raise InvalidInputError(
+            f"{file} has one array without a name; need an .npz file, as in np.savez(file, x=x, y=y)"
+        )
     elif suffix in (".parquet", ".arrow", ".feather", ".npz"):
         kind = {".parquet": "Parquet", ".npz": "NumPy's .npz"}.get(suffix, "Arrow")
         raise InvalidInputError(f"{file} cannot be read as {kind}: it starts with other bytes")
     elif suffix in JSON:
         yield from _json(file, suffix, rows, most)
     elif suffix in SEPARATORS or separator is not None:
-        yield from _separated(file, separator or SEPARATORS[suffix], rows, most)
+        yield from _separated(file, separator or SEPARATORS[suffix], header, rows, most)
     else:
         yield from _lines_of_text(file, rows, most)
 
@@ -244,16 +256,21 @@ def _long_fields() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _separated(file: Path, separator: str, at_once: int, most: int) -> Iterator[UserTable]:
+def _separated(file: Path, separator: str, first: Header, at_once: int, most: int) -> Iterator[UserTable]:
     lines: list[int] = []
     rows: list[list[str]] = []
     reader = csv.reader(_text_lines(file, most), delimiter=separator, strict=True)
-    header, number = _next_record(reader, file)
-    header = [name.strip() for name in header or ()]
-    _require_header(header, separator, file)
+    record = _next_record(reader, file)
+    header = [name.strip() for name in record[0] or ()]
+    _require_header(header, separator, first, file)
+    if first == "none":
+        header = [f"column {number}" for number in range(1, len(header) + 1)]
+    else:
+        record = _next_record(reader, file)
     yielded = False
-    while (record := _next_record(reader, file))[0] is not None:
+    while record[0] is not None:
         values, number = record
+        record = _next_record(reader, file)
         if not values:  # an empty line
             continue
         if len(values) != len(header):
@@ -279,9 +296,14 @@ def _next_record(reader: Any, file: Path) -> tuple[list[str] | None, int]:
         raise InvalidInputError(f"line {reader.line_num} of {file} is not valid CSV: {error}") from None
 
 
-def _require_header(header: list[str], separator: str, file: Path) -> None:
+def _require_header(header: list[str], separator: str, first: Header, file: Path) -> None:
     if not any(header):
         raise InvalidInputError(f"{file} is empty; need a header and 10 rows or more")
+    if first == "first" and _are_values(header):
+        raise InvalidInputError(
+            f"the first line of {file} has the values {', '.join(map(repr, header[:3]))}{' …' if header[3:] else ''}, "
+            "not names of columns; if it is a row, give --header none"
+        )
     if len(header) == 1:
         other = next((each for each in (";", "\t", "|", ",") if each in header[0]), None)
         if other is not None:
@@ -289,6 +311,13 @@ def _require_header(header: list[str], separator: str, file: Path) -> None:
                 f"one column, {header[0][:60]!r}, in {file}; if its values are separated by {other!r}, give "
                 f"--separator {other!r}"
             )
+
+
+def _are_values(header: list[str]) -> bool:
+    """Return whether a first line has numbers with a fraction that cannot be names of ordered columns."""
+    numbers = [float(cell) for cell in header if _NUMBER.fullmatch(cell)]
+    ordered = all(before < after for before, after in pairwise(numbers))
+    return not ordered and any(not number.is_integer() for number in numbers)
 
 
 def _strings(rows: list[list[str]], header: list[str]) -> pa.Table:
@@ -423,31 +452,3 @@ def _named(numbers: pa.Array, names: list[str]) -> pa.Array:
     """Return the names of class numbers; none for others, such as -1."""
     known = pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, len(names)))
     return pc.take(pa.array(names, pa.large_string()), pc.if_else(known, numbers, None))
-
-
-def _npz(file: Path) -> pa.Table:
-    columns: dict[str, pa.Array] = {}
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            for name in arrays.files:
-                columns[name] = array_column(arrays[name], name, file)
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise InvalidInputError(f"{file} cannot be read as NumPy's .npz: {str(error).partition(chr(10))[0]}") from None
-    sizes = {name: len(column) for name, column in columns.items()}
-    if not columns or len(set(sizes.values())) > 1:
-        shown = ", ".join(f"{name} with {size:,}" for name, size in sizes.items())
-        raise InvalidInputError(f"arrays {shown or 'none'} in {file}; need arrays with one entry for each row")
-    return pa.table(columns)
-
-
-def array_column(array: NDArray[Any], name: str, file: Path) -> pa.Array:
-    """Return an array with one entry for each row as a column: numbers, texts, or nested lists of numbers."""
-    if array.dtype.kind not in "biufU" or not 1 <= array.ndim <= 3:
-        raise InvalidInputError(
-            f"array {name!r} of {file} has {array.ndim} dimensions of type {array.dtype}; need (rows,), (rows, steps) "
-            "or (rows, steps, features) of numbers or texts"
-        )
-    column = pa.array(array.reshape(-1).tolist() if array.dtype.kind == "U" else array.reshape(-1))
-    for size in reversed(array.shape[1:]):
-        column = pa.FixedSizeListArray.from_arrays(column, size)
-    return column

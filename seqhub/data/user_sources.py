@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from seqhub._logging import quiet_datasets
 from seqhub.data.file_names import HUB, HUB_ID, looks_like_a_hub_id
-from seqhub.data.table_reader import array_column
+from seqhub.data.named_arrays import array_column, table_of_columns
 from seqhub.data.user_table import SPLIT_COLUMN
 from seqhub.errors import DataWarning, InvalidInputError
 from seqhub.io import open_atomically
@@ -156,11 +156,7 @@ def _of_columns(data: Mapping[Any, Any], name: str) -> pa.Table:
             columns[str(key)] = array_column(values, str(key), Path(name))
         else:
             columns[str(key)] = pa.array([each.tolist() if isinstance(each, np.ndarray) else each for each in values])
-    sizes = {key: len(column) for key, column in columns.items()}
-    if not columns or len(set(sizes.values())) > 1:
-        shown = ", ".join(f"{key} with {size:,}" for key, size in sizes.items())
-        raise InvalidInputError(f"columns {shown or 'none'} in {name}; need columns with one entry for each row")
-    return pa.table(columns)
+    return table_of_columns(columns, "columns", name)
 
 
 def _write(parts: Iterator[pa.Table], file: Path) -> None:

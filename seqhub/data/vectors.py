@@ -152,6 +152,6 @@ def _labels(table: UserTable) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         given.append(text)
     classes, names = labels.class_names(given)
     if not 2 <= len(names) <= labels.MAX_CLASSES:
-        raise InvalidInputError(f"{len(names):,} different labels; need 2 to {labels.MAX_CLASSES}")
+        raise InvalidInputError(f"{len(names):,} different labels; need 2 to {labels.MAX_CLASSES:,}")
     number = {text: names.index(name) for text, name in classes.items()}
     return np.array([number[text] for text in given]), names

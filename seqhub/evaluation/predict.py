@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +13,10 @@ from seqhub._logging import quiet_transformers
 from seqhub.data.file_inputs import prepare_series, read_series, symbols_of
 from seqhub.data.file_kinds import FileOptions
 from seqhub.data.long_form import read_grouped
-from seqhub.data.table_reader import iterate_tables
+from seqhub.data.table_reader import Header, iterate_tables
 from seqhub.data.user_sources import as_file, resolve_file
 from seqhub.data.user_table import UserTable
-from seqhub.errors import InvalidInputError
+from seqhub.errors import InvalidInputError, UnknownNameError
 from seqhub.evaluation.load import head_of, load_model
 from seqhub.hub.fetch import fetch
 from seqhub.models.feature_extraction_series import SeriesFeatureExtractor
@@ -53,6 +53,7 @@ def predict(
     *,
     inputs: str | Sequence[str] | None = None,
     separator: str | None = None,
+    header: Header = "first",
     batch_size: int = 256,
     revision: str | None = None,
     trust_remote_code: bool = False,
@@ -69,16 +70,20 @@ def predict(
         inputs: Column of the texts or series, or columns of channels or steps; None for those of the training file, or
             `text` or `input_values` for another model.
         separator: Separator of the values in a line of a CSV file; None for a comma or a tab.
+        header: Line of such a file with the names of the columns: `first` or `none`.
         batch_size: Sequences in a batch.
         revision: Branch, tag or commit of a repository.
         trust_remote_code: Consent to run the code of a wrapped module, see `load.load_model`.
 
     Raises:
+        UnknownNameError: Unknown `header`.
         FileNotFoundError, CorruptFileError, InvalidConfigError: See `load.load_model`.
         HubError: The Hub does not respond, or has no such repository.
         InvalidInputError: The model continues texts or reconstructs its inputs, the file has no such column, or a row
             is not valid; the message has its position.
     """
+    if header not in get_args(Header):
+        raise UnknownNameError.of("header", header, get_args(Header))
     folder = fetch(model, revision=revision, repo_type="model")
     predictor = _Predictor(folder, inputs, batch_size, trust_remote_code)
     if not isinstance(data, (str, Path, Sequence, np.ndarray)):
@@ -86,9 +91,9 @@ def predict(
     if isinstance(data, (str, Path)):
         data = resolve_file(data)
     if isinstance(data, (str, Path)) and predictor.options.id is not None:
-        tables = iter([read_grouped(Path(data), replace(predictor.options, separator=separator))])
+        tables = iter([read_grouped(Path(data), replace(predictor.options, separator=separator, header=header))])
     elif isinstance(data, (str, Path)):
-        tables = iterate_tables(Path(data), separator)
+        tables = iterate_tables(Path(data), separator, header)
     else:
         tables = iter([_table(data)])
         predictor.options = FileOptions(inputs=("rows",), max_length=predictor.options.max_length)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from seqhub.records.run import RunRecord
 
+_ROUNDED = 1e-6  # of the results of baselines in earlier records
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -16,7 +18,7 @@ class Comparison:
             several numbers in standard deviations of the training targets.
         values: Result by name of the baseline; the last one is that of the model.
         best: Name of the best baseline.
-        is_better: Whether the model is better than the best baseline.
+        is_better: Whether the model is better than the best baseline, by more than rounding.
     """
 
     split: str
@@ -54,9 +56,9 @@ def compare_with_baselines(record: RunRecord) -> Comparison | None:
         values = {name: math.sqrt(value) * deviation for name, value in values.items()}
         best, model = min(values, key=values.__getitem__), math.sqrt(metrics["mse"]) * deviation
         unit = "" if target == "number" else " in standard deviations"
-        metric, is_better = f"root mean squared error{unit}", model < values[best]
+        metric, is_better = f"root mean squared error{unit}", model < values[best] * (1 - _ROUNDED)
     else:
         metric = "micro F1" if target == "multi_label" else "accuracy"
         best, model = max(values, key=values.__getitem__), metrics["micro_f1" if metric == "micro F1" else "accuracy"]
-        is_better = model > values[best]
+        is_better = model > values[best] + _ROUNDED
     return Comparison(split, metric, values | {f"this {record.model}": model}, best, is_better)

@@ -21,7 +21,7 @@ from seqhub.data.table_reader import read_table
 from seqhub.errors import InvalidConfigError, InvalidInputError, SeqhubError, UnknownNameError
 from seqhub.tasks.schema import NO_LABEL
 from seqhub.tasks.splits import SPLITS
-from tests.helpers.own_files import reviews, series, write_csv, write_json
+from tests.helpers.own_files import reviews, series, topics, write_csv, write_json
 
 
 def read(file: Path, kind: str | None = None, **options: Any) -> DataSource:
@@ -319,6 +319,50 @@ def test_steps_without_a_label_are_ignored(tmp_path: Path) -> None:
     assert (batch.labels == [0, NO_LABEL, 1]).all()
 
 
+def test_a_table_without_a_header_has_the_rows_of_one_with_it(tmp_path: Path) -> None:
+    values = np.random.default_rng(3).normal(size=(60, 7)).round(3)
+    rows = [[n % 2, *row] for n, row in enumerate(values)]
+    write_csv(tmp_path / "named.tsv", ["class", *(f"t{step}" for step in range(7))], rows, separator="\t")
+    write_csv(tmp_path / "plain.tsv", rows[0], rows[1:], separator="\t")
+    named, plain = read(tmp_path / "named.tsv"), read(tmp_path / "plain.tsv", header="none")
+    assert everything(plain) == everything(named)
+
+
+def test_names_of_ordered_columns_are_numbers_too(tmp_path: Path) -> None:
+    values = np.random.default_rng(3).normal(size=(60, 4)).round(3)
+    for names in (("0.0", "0.5", "1.0", "1.5"), ("0", "1", "2", "3"), ("3", "2", "1", "0")):
+        rows = [[*row, "ab"[n % 2]] for n, row in enumerate(values)]
+        write_csv(tmp_path / "rows.csv", [*names, "label"], rows)
+        assert str(read(tmp_path / "rows.csv").task) == "file/series-class"
+
+
+def test_arrays_of_splits_are_rows_with_a_split(tmp_path: Path) -> None:
+    values, labels = np.random.default_rng(3).normal(size=(60, 7, 2)), np.arange(60) % 3
+    np.savez(tmp_path / "one.npz", X=values, y=labels, split=["train"] * 40 + ["validation"] * 5 + ["test"] * 15)
+    np.savez(
+        tmp_path / "parts.npz",
+        **{"X_train": values[:40], "y_train": labels[:40], "X_val": values[40:45], "y_val": labels[40:45]},
+        **{"X_test": values[45:], "y_test": labels[45:]},
+    )
+    one, parts = read(tmp_path / "one.npz"), read(tmp_path / "parts.npz")
+    assert parts.sizes == {"train": 40, "validation": 5, "test": 15}
+    assert everything(one) == everything(parts)
+    np.savez(tmp_path / "unequal.npz", X_train=values[:40], y_train=labels[:39], X_test=values[45:], y_test=labels[45:])
+    with pytest.raises(
+        InvalidInputError, match=r"^arrays X for train with 40, y for train with 39 in .*; need arrays with one entry"
+    ):
+        read(tmp_path / "unequal.npz")
+
+
+def test_labels_in_one_cell_are_the_lists_of_labels(tmp_path: Path) -> None:
+    rows = topics(80)
+    write_json(tmp_path / "lists.jsonl", rows)
+    cells = [(row["text"], " | ".join(row["labels"])) for row in rows]
+    write_csv(tmp_path / "cells.csv", ("text", "labels"), cells)
+    lists = read(tmp_path / "lists.jsonl", target="labels")
+    assert everything(read(tmp_path / "cells.csv", target="labels", label_separator="|")) == everything(lists)
+
+
 def texts(label: Callable[[int], Any] = lambda n: "ab"[n % 2], rows: int = 60) -> list[tuple[Any, ...]]:
     return [(f"text {n}", label(n)) for n in range(rows)]
 
@@ -351,6 +395,28 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
         content("text,label\na,b\nc\n"),
         {},
         r"^1 values in line 3 of .*; the header has 2 columns, separated by ','$",
+    ),
+    "numbers in the first line": (
+        content("1,0.5,-0.25\n" * 20),
+        {},
+        r"^the first line of .*rows.csv has the values '1', '0.5', '-0.25', not names of columns; if it is a row, give "
+        r"--header none$",
+    ),
+    "unknown header": (table(*texts()), {"header": "second"}, r"^no header 'second'; known: first, none$"),
+    "label separator without a target": (
+        table(*texts()),
+        {"label_separator": ";"},
+        r"^label_separator: needs a separator and one target, the column of labels",
+    ),
+    "label separator of another kind": (
+        table(*texts()),
+        {"label_separator": ";", "target": "label", "kind": "text-class"},
+        r"^--label-separator: must be omitted for the kind text-class",
+    ),
+    "label separator of numbers": (
+        objects(*({"text": f"text {n}", "label": n % 3} for n in range(60))),
+        {"label_separator": ";", "target": "label"},
+        r"^--label-separator: column 'label' of .*rows.jsonl has no texts; omit the option$",
     ),
     "wrong separator": (content("text;label\na;b\n"), {}, r"give --separator ';'$"),
     "latin-1": (
@@ -415,12 +481,12 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], dict[str, Any], str]] = {
     "one class": (
         table(*texts(lambda n: "a")),
         {},
-        r"^1 different labels, 'a' in column 'label' of .*; need 2 to 100$",
+        r"^1 different labels, 'a' in column 'label' of .*; need 2 to 1,000$",
     ),
     "one row a class": (
-        table(*texts(lambda n: f"class{n}", 150)),
+        table(*texts(lambda n: f"class{n}", 1_050)),
         {},
-        r"^150 different labels in column 'label' of .*; need 2 to 100$",
+        r"^1,050 different labels in column 'label' of .*; need 2 to 1,000$",
     ),
     "no label": (
         table(*texts(lambda n: "" if n == 7 else "ab"[n % 2])),

@@ -124,9 +124,9 @@ WRONG: list[tuple[dict[str, list[Any]], str]] = [
     ({"input_values": [1.0] * 20, "label": LABELS}, "a column of type double; need lists"),
     ({"input_values": [[1.0]] * 20, "label": LABELS}, "steps of type double"),
     ({"input_values": STEPS, "label": [None, *LABELS[1:]]}, "no label in row 0; need one in every row"),
-    ({"input_values": STEPS, "label": [0.5] * 20}, "1 different labels; need 2 to 100"),
+    ({"input_values": STEPS, "label": [0.5] * 20}, "1 different labels; need 2 to 1,000"),
     ({"input_values": STEPS, "label": [[1]] * 20}, r"label \[1\] in row 0; need texts or numbers"),
-    ({"input_values": STEPS, "label": ["a"] * 20}, "1 different labels; need 2 to 100"),
+    ({"input_values": STEPS, "label": ["a"] * 20}, "1 different labels; need 2 to 1,000"),
     ({"input_values": STEPS, "label": LABELS, "split": ["dev"] * 20}, "split 'dev' in row 0; need train, validation"),
     ({"input_values": STEPS[:2] * 10, "label": LABELS}, "2 different sequences in .*; need 10 or more"),
     (

@@ -85,6 +85,9 @@ def test_lists_and_files_of_every_format_have_equal_predictions(runs: Path, tmp_
     (tmp_path / "rows.txt").write_text("\n".join(texts))
     assert [each.value for each in predict(runs / "reviews", tmp_path / "rows.parquet", inputs="said")] == expected
     assert [each.value for each in predict(runs / "reviews", tmp_path / "rows.txt")] == expected
+    write_csv(tmp_path / "plain.csv", (texts[0],), [(text,) for text in texts[1:]])
+    plain = predict(runs / "reviews", tmp_path / "plain.csv", inputs="column 1", header="none")
+    assert [each.value for each in plain] == expected
     values = [row["values"] for row in series()[1:30]]
     from_file = [each.probabilities for each in predict(runs / "waves", runs / "waves.jsonl")][1:30]
     from_list = [each.probabilities for each in predict(runs / "waves", values)]

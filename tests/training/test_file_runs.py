@@ -119,6 +119,19 @@ def test_one_command_makes_a_verified_model_of_a_file(
     assert printed.strip() or (printed == "\n" and "sequence" in kind)  # a small model may generate an empty text
 
 
+def test_a_model_with_the_result_of_a_baseline_is_not_better(tmp_path: Path) -> None:
+    """Results of baselines may be rounded, as those of 4 of 12 rows."""
+    file = write_csv(tmp_path / "rows.csv", ("text", "label"), reviews(60))
+    record = seqhub.train(data=file, epochs=1, hidden_size=4, output_dir=tmp_path / "run")
+    assert record is not None
+    record.data["baselines"] = {"majority": {"test": round(1 / 3, 6)}}
+    for accuracy, is_better in ((1 / 3, False), (1 / 3 + 1e-5, True)):
+        record.evaluation["test"]["accuracy"] = accuracy
+        found = compare_with_baselines(record)
+        assert found is not None
+        assert found.is_better is is_better
+
+
 def test_the_feature_extractor_takes_raw_values_without_seqhub(tmp_path: Path) -> None:
     file, run = write_json(tmp_path / "waves.jsonl", series(120)), tmp_path / "run"
     seqhub.train(data=str(file), data_options={"target": "label", "missing": "last"}, output_dir=run, epochs=1)
