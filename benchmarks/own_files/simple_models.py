@@ -57,7 +57,7 @@ def measure(source: DataSource) -> Found:
 
 def _symbols(source: DataSource, part: Batch) -> list[list[str]]:
     assert source.schema.vocabulary is not None
-    names = ["", *source.schema.vocabulary.symbols]
+    names = ["", *source.schema.vocabulary.symbols, "<unknown>"]
     return [[names[id] for id in row[:length]] for row, length in zip(part.inputs, part.lengths, strict=True)]
 
 
