@@ -40,7 +40,7 @@ class _Bound:
         for tensor, shape, dtype in zip(self.leaves, self._shapes, self._types, strict=True):
             if tensor.dtype is not dtype or tensor.shape != shape:
                 return False
-        return self.snapshot.holds(cell)
+        return self.snapshot.holds(cell) and (self.kernel is None or self.kernel.is_current(self.leaves))
 
 
 _bound: "weakref.WeakKeyDictionary[nn.Module, dict[Any, _Bound]]" = weakref.WeakKeyDictionary()  # the one used last
