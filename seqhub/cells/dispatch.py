@@ -94,12 +94,17 @@ def run(
 def run_layers(
     module: nn.Module, inputs: Tensor, state: Any, lengths: Tensor | None = None
 ) -> tuple[Tensor, Any] | None:
-    """Run a layer of torchrecurrent with kernels; see `seqhub.cells.torchrecurrent.run_layers`."""
-    if not type(module).__module__.startswith("torchrecurrent."):
-        return None
-    from seqhub.cells import torchrecurrent
+    """Run a layer of torchrecurrent or ncps with kernels; see `seqhub.cells.torchrecurrent.run_layers`."""
+    package = type(module).__module__.partition(".")[0]
+    if package == "torchrecurrent":
+        from seqhub.cells import torchrecurrent
 
-    return torchrecurrent.run_layers(module, inputs, state, lengths)
+        return torchrecurrent.run_layers(module, inputs, state, lengths)
+    if package == "ncps":
+        from seqhub.cells import ncps
+
+        return ncps.run_layers(module, inputs, state, lengths)
+    return None
 
 
 def kernel_of(

@@ -170,7 +170,7 @@ def record_step(step: nn.Module, x: Tensor, states: list[Tensor]) -> Trace:
     recorder = _Recorder(trace)
     with torch.enable_grad():
         # with gradients, and not leaves, as in a loop
-        x, *states = (each.requires_grad_().view_as(each) for each in (x, *states))
+        x, *states = (each.requires_grad_().clone() for each in (x, *states))
         trace.inputs = [recorder.add(each) for each in (x, *states)]
         with recorder, _Attributes():
             output, *after = step(x, *states)

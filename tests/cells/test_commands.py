@@ -38,7 +38,7 @@ def test_reasons(tmp_path: Path) -> None:
     (tmp_path / "small.py").write_text(CELL)
     with pytest.raises(InvalidConfigError, match=r"lgamma: not supported \(small.py:15: return candidate.lgamma\(\)"):
         generated_source(f"{tmp_path}/small.py:SmallCell?rounded=true")
-    with pytest.raises(InvalidConfigError, match="neither a layer of torchrecurrent nor a cell"):
+    with pytest.raises(InvalidConfigError, match="neither a layer of torchrecurrent or ncps nor a cell"):
         generated_source("torch.nn:LSTM")
     with pytest.raises(InvalidConfigError, match="must be a cell"):
         generated_source("lstm")
