@@ -1,4 +1,4 @@
-"""Papers of the cells of torchrecurrent, with the links that its documentation gives."""
+"""Papers of the layers of torchrecurrent and ncps, with the links that their documentation gives."""
 
 from typing import NamedTuple
 
@@ -7,15 +7,15 @@ class Paper(NamedTuple):
     """A paper.
 
     Args:
-        authors: As in BibTeX; empty if torchrecurrent does not name the paper.
-        title: Title.
-        year: Year of the first publication.
+        authors: As in BibTeX; empty if they are not known.
+        title: Title; empty if it is not known.
+        year: Year of the first publication; None if it is not known.
         link: Address.
     """
 
     authors: str
     title: str
-    year: int
+    year: int | None
     link: str
 
 
@@ -109,7 +109,7 @@ PAPERS = {
         f"{_ARXIV}1803.10225",
     ),
     "LightRU": Paper(
-        "",
+        "Ye, Hong and Zhang, Yibing and Liu, Huizhou and Li, Xuannong and Chang, Jiaming and Zheng, Hui",
         "Light Recurrent Unit: Towards an Interpretable Recurrent Neural Network for Modeling Long-Range Dependency",
         2024,
         "https://www.mdpi.com/2079-9292/13/16/3204",
@@ -180,7 +180,7 @@ PAPERS = {
         2014,
         "https://arxiv.org/pdf/1412.7753",
     ),
-    "SGRN": Paper("", "", 2021, "https://doi.org/10.1049/gtd2.12056"),
+    "SGRN": Paper("", "", None, "https://doi.org/10.1049/gtd2.12056"),
     "SGU": _DEEP_GATE,
     "STAR": Paper(
         "Turkoglu, Mehmet Ozgur and D'Aronco, Stefano and Wegner, Jan Dirk and Schindler, Konrad",
@@ -221,8 +221,30 @@ PAPERS = {
 """Name of a layer of torchrecurrent -> its paper."""
 
 
-def entry(name: str) -> str:
+NCPS = {
+    "CfC": Paper(
+        "Hasani, Ramin and Lechner, Mathias and Amini, Alexander and Liebenwein, Lucas and Ray, Aaron and "
+        "Tschaikowski, Max and Teschl, Gerald and Rus, Daniela",
+        "Closed-form Continuous-time Neural Networks",
+        2021,
+        f"{_ARXIV}2106.13898",
+    ),
+    "LTC": Paper(
+        "Hasani, Ramin and Lechner, Mathias and Amini, Alexander and Rus, Daniela and Grosu, Radu",
+        "Liquid Time-constant Networks",
+        2021,
+        "https://ojs.aaai.org/index.php/AAAI/article/view/16936",
+    ),
+}
+"""Name of a layer of ncps -> its paper."""
+
+
+def entry(name: str, package: str = "torchrecurrent") -> str:
     """Return the BibTeX entry of the paper of a layer.
+
+    Args:
+        name: Name of the layer.
+        package: `torchrecurrent` or `ncps`.
 
     >>> print(entry("MinimalRNN"))
     @misc{torchrecurrent-MinimalRNN,
@@ -232,7 +254,7 @@ def entry(name: str) -> str:
       url    = {https://arxiv.org/abs/1711.06788}
     }
     """
-    paper = PAPERS[name]
-    fields = {"author": paper.authors, "title ": paper.title, "year  ": str(paper.year), "url   ": paper.link}
+    paper = (NCPS if package == "ncps" else PAPERS)[name]
+    fields = {"author": paper.authors, "title ": paper.title, "year  ": paper.year, "url   ": paper.link}
     lines = ",\n".join(f"  {field} = {{{value}}}" for field, value in fields.items() if value)
-    return f"@misc{{torchrecurrent-{name},\n{lines}\n}}"
+    return f"@misc{{{package}-{name},\n{lines}\n}}"

@@ -84,6 +84,7 @@ for _cell in ("lstm", "gru"):
         f"{_cell}_seq2seq_multiplicative": (*_METHODS[_cell], _MULTIPLICATIVE),
     }
 _METHODS |= {f"torchrecurrent:{name}": (cell_papers.entry(name),) for name in cell_papers.PAPERS}
+_METHODS |= {f"ncps.torch:{name}": (cell_papers.entry(name, "ncps"),) for name in cell_papers.NCPS}
 
 
 def bibliography(source: str, *methods: str) -> str:

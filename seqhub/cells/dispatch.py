@@ -40,7 +40,7 @@ class _Bound:
         for tensor, shape, dtype in zip(self.leaves, self._shapes, self._types, strict=True):
             if tensor.dtype is not dtype or tensor.shape != shape:
                 return False
-        return self.snapshot.holds(cell)
+        return self.snapshot.holds(cell) and (self.kernel is None or self.kernel.is_current(self.leaves))
 
 
 _bound: "weakref.WeakKeyDictionary[nn.Module, dict[Any, _Bound]]" = weakref.WeakKeyDictionary()  # the one used last
@@ -94,12 +94,17 @@ def run(
 def run_layers(
     module: nn.Module, inputs: Tensor, state: Any, lengths: Tensor | None = None
 ) -> tuple[Tensor, Any] | None:
-    """Run a layer of torchrecurrent with kernels; see `seqhub.cells.torchrecurrent.run_layers`."""
-    if not type(module).__module__.startswith("torchrecurrent."):
-        return None
-    from seqhub.cells import torchrecurrent
+    """Run a layer of torchrecurrent or ncps with kernels; see `seqhub.cells.torchrecurrent.run_layers`."""
+    package = type(module).__module__.partition(".")[0]
+    if package == "torchrecurrent":
+        from seqhub.cells import torchrecurrent
 
-    return torchrecurrent.run_layers(module, inputs, state, lengths)
+        return torchrecurrent.run_layers(module, inputs, state, lengths)
+    if package == "ncps":
+        from seqhub.cells import ncps
+
+        return ncps.run_layers(module, inputs, state, lengths)
+    return None
 
 
 def kernel_of(

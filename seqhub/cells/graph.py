@@ -51,13 +51,22 @@ class Row:
         return replace(self, offset=self.offset + count * self.stride)
 
 
+_NOT_POINTWISE = frozenset(
+    ("leaf", "const", "row", "sum", "reduce_sum", "reduce_max", "first_max", "gather", "contract")
+)
+
+
 @dataclass(eq=False)
 class Node:
     """Operation of width W.
 
     Kinds of `op`: `leaf` with attributes (source, offset), an input of the step; `const` with attribute (number,);
     `row` with attribute (Row,); `sum` of products of matrices and operands and of rows, with attributes (matrices,
-    rows); `reduce_sum` and `reduce_max` over units; all others compute each unit on its own.
+    rows); `reduce_sum` over all units; `reduce_max` over groups of units, as many as the node has units, and
+    `first_max`, which is 1 at the first maximum of each group and 0 at other units, with attribute (groups,); `gather`
+    of sums of units with attribute (for each unit, the units of all operands side by side that are added,); `contract`,
+    products of P matrices (N, K) and (K, M) of each sequence, with attributes (P, N, M, K, whether the first is stored
+    transposed, whether the second is); all others compute each unit on its own.
     """
 
     number: int
@@ -71,15 +80,22 @@ class Node:
     @property
     def is_pointwise(self) -> bool:
         """True if the node is computed in loops over units."""
-        return self.op not in ("leaf", "const", "row", "sum", "reduce_sum", "reduce_max")
+        return self.op not in _NOT_POINTWISE
 
 
 @dataclass(frozen=True)
 class Value:
-    """Nodes side by side; `flat` if its tensor is (B,) instead of (B, width)."""
+    """Nodes side by side, with the shape of their tensor.
+
+    Args:
+        pieces: The nodes; their units are in the row-major order of `dims`.
+        dims: Sizes of the tensor; the size `axis` is to be multiplied by the number of sequences.
+        axis: Dimension in which the sequences are, each with `dims[axis]` entries; None for weights.
+    """
 
     pieces: tuple[Node, ...]
-    flat: bool = False
+    dims: tuple[int, ...] = ()
+    axis: int | None = None
 
     @property
     def width(self) -> int:
@@ -157,6 +173,13 @@ class Graph:
             matrices, rows = node.attributes
             cut = tuple(each.slice_rows(start, stop) for each in matrices), tuple(each.skip(start) for each in rows)
             return self.make("sum", node.args, size, *cut)
+        if node.op == "gather":
+            return self.gather(node.args, node.attributes[0][start:stop])
+        if node.op in ("contract", "first_max"):
+            return self.make("gather", [node], size, tuple((unit,) for unit in range(start, stop)))
+        if node.op == "reduce_max":
+            group = node.args[0].width // node.width
+            return self.make(node.op, [self.slice(node.args[0], start * group, stop * group)], size)
         args = [each if each.width == 1 else self.slice(each, start, stop) for each in node.args]
         return self.make(node.op, args, size, *node.attributes)
 
@@ -168,7 +191,7 @@ class Graph:
             if first < last:
                 pieces.append(self.slice(piece, first, last))
             offset += piece.width
-        return Value(tuple(pieces), value.flat)
+        return Value(tuple(pieces))
 
     def split_at(self, value: Value, cuts: Iterable[int]) -> list[Node]:
         """Return the nodes of a value between offsets, which include those of its own pieces."""
@@ -187,9 +210,7 @@ class Graph:
         columns = [
             self.split_at(each, cuts) if each.width == width else [each.pieces[0]] * (len(cuts) + 1) for each in values
         ]
-        return Value(
-            tuple(self.pointwise(op, *args) for args in zip(*columns, strict=True)), all(each.flat for each in values)
-        )
+        return Value(tuple(self.pointwise(op, *args) for args in zip(*columns, strict=True)))
 
     def product(self, value: Value, terms: Sequence[Matrix]) -> Node:
         """Return the product of a sum of matrices (rows: results, columns: units of the value) and a value."""
@@ -203,6 +224,35 @@ class Graph:
     def in_memory(self, node: Node) -> Node:
         """Return a node that has a place in memory, as operands of products need."""
         return self.make("copy", [node]) if node.op in ("const", "row") else node
+
+    def gather(self, args: Sequence[Node], table: Sequence[Sequence[int]]) -> Node:
+        """Return sums of units.
+
+        Args:
+            args: The operands.
+            table: For each unit of the result, the units of the operands side by side that are added.
+        """
+        starts = [0, *itertools.accumulate(each.width for each in args)]
+        read = {unit for units in table for unit in units}
+        used = [k for k, each in enumerate(args) if not read.isdisjoint(range(starts[k], starts[k] + each.width))]
+        if not used:
+            return self.const(0.0, len(table))
+        kept, offsets, end = [args[k] for k in used], {}, 0
+        for k in used:
+            offsets.update((starts[k] + unit, end + unit) for unit in range(args[k].width))
+            end += args[k].width
+        new = tuple(tuple(offsets[unit] for unit in units) for units in table)
+        if len(kept) == 1 and all(len(units) == 1 for units in new):
+            first = new[0][0]
+            if all(units[0] == first + place for place, units in enumerate(new)):
+                return self.slice(kept[0], first, first + len(new))
+            if kept[0].op == "const":
+                return self.const(kept[0].attributes[0], len(new))
+            if all(units[0] == first for units in new):
+                return self.expanded(self.slice(kept[0], first, first + 1), len(new))
+        if len(kept) == len(new) == 1 and sorted(new[0]) == list(range(kept[0].width)):
+            return self.make("reduce_sum", [self.in_memory(kept[0])], 1)
+        return self.make("gather", [self.in_memory(each) for each in kept], len(new), new)
 
     def reduce(self, op: str, value: Value) -> Node:
         """Return the sum or maximum over all units."""

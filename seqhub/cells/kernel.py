@@ -48,11 +48,13 @@ class Leaf:
         places: Path of the module, name of its dictionary, and key, for each name.
         constant: The tensor, if it has no name.
         shape: Its shape.
+        values: Its values, if they are a part of the kernel, such as indices.
     """
 
     places: tuple[tuple[str, str, str], ...]
     constant: Tensor | None
     shape: tuple[int, ...]
+    values: Tensor | None = None
 
     def of(self, cell: nn.Module) -> Tensor | None:
         """Return the tensor of a cell; None if its names are different tensors now, or its shape has changed."""
@@ -66,7 +68,13 @@ class Leaf:
             if each is None or (found is not None and each is not found):
                 return None
             found = each
-        return found if found is not None and tuple(found.shape) == self.shape else None
+        if found is None or tuple(found.shape) != self.shape or not self.has_values(found):
+            return None
+        return found
+
+    def has_values(self, tensor: Tensor) -> bool:
+        """Return whether a tensor has the values that are a part of the kernel, if there are any."""
+        return self.values is None or torch.equal(tensor, self.values)
 
 
 class Kernel:
@@ -100,6 +108,7 @@ class Kernel:
         low, copied = lower_cell(cell, form, features, dtype)
         self.source = write_source(low, type(cell).__name__)
         self.leaves, self._leaf_indices = _leaves(low, copied)
+        self._frozen = [place for place, leaf in enumerate(self.leaves) if leaf.values is not None]
         self._prelude, self._weights = low.prelude, low.weights
         self.has_prelude = bool(low.prelude)
         if not self.has_prelude:
@@ -126,6 +135,10 @@ class Kernel:
             found.append(tensor)
         return found
 
+    def is_current(self, leaves: Sequence[Tensor]) -> bool:
+        """Return whether tensors have the values that are a part of the kernel."""
+        return all(self.leaves[place].has_values(leaves[place]) for place in self._frozen)
+
     def weights_of(self, leaves: Sequence[Tensor]) -> list[Tensor]:
         """Return the weights of the kernel, computed from its leaves."""
         if not self.has_prelude:
@@ -136,7 +149,8 @@ class Kernel:
                 tree_map(lambda each: values[each.index] if isinstance(each, Ref) else each, part)
                 for part in (operation.args, operation.kwargs)
             )
-            results = operation.function(*args, **kwargs)
+            with torch.set_grad_enabled(operation.tracked and torch.is_grad_enabled()):
+                results = operation.function(*args, **kwargs)
             if isinstance(operation.results, Ref):
                 values[operation.results.index] = results
             else:
@@ -198,7 +212,7 @@ def _leaves(low: Lowering, copied: nn.Module) -> tuple[list[Leaf], list[int]]:
             for key, each in values.items():
                 if isinstance(each, Tensor):
                     places.setdefault(id(each), []).append((path, kind, key))
-    read = {*low.weights}
+    read = {*low.weights, *low.frozen}
     for operation in low.prelude:
         read |= {each.index for each in _refs_of(operation)}
     leaves, indices = [], []
@@ -212,7 +226,8 @@ def _leaves(low: Lowering, copied: nn.Module) -> tuple[list[Leaf], list[int]]:
             if tensor is not other and not torch.equal(tensor, other):
                 raise NotCompilableError("a step makes tensors that differ from call to call")
             constant = tensor
-        leaves.append(Leaf(tuple(named), constant, tuple(tensor.shape)))
+        values = tensor.detach().clone() if index in low.frozen and named else None
+        leaves.append(Leaf(tuple(named), constant, tuple(tensor.shape), values))
         indices.append(index)
     return leaves, indices
 

@@ -105,8 +105,8 @@ def _assembled(graph: Graph, parts: list[tuple[int, Node]], width: int) -> Value
     return Value(tuple(pieces))
 
 
-# Operations without a gradient: `const`, comparisons, rounding, and `detach`
-_NO_GRADIENT = {"const", "lt", "le", "gt", "ge", "eq", "ne", "floor", "ceil", "trunc", "sign", "detach"}
+# Operations without a gradient: `const`, comparisons, rounding, choices, and `detach`
+_NO_GRADIENT = {"const", "lt", "le", "gt", "ge", "eq", "ne", "floor", "ceil", "trunc", "round", "sign", "detach", "first_max"}
 
 _Rule = Callable[[Graph, Node, Node], "list[Node | None]"]
 _RULES: dict[str, _Rule] = {}
@@ -274,6 +274,107 @@ def _where(graph: Graph, node: Node, g: Node) -> list[Node | None]:
 @_rule("reduce_max")
 def _reduce_max(graph: Graph, node: Node, g: Node) -> list[Node | None]:
     (value,) = node.args
-    largest = graph.pointwise("eq", value, node)
-    count = graph.make("reduce_sum", [largest], 1)
-    return [graph.pointwise("mul", largest, graph.pointwise("div", g, count))]
+    size = value.width // node.width
+    groups = [range(start, start + size) for start in range(0, value.width, size)]
+
+    def repeated(each: Node) -> Node:
+        return each if each.width == 1 else graph.gather([each], [(unit // size,) for unit in range(value.width)])
+
+    largest = graph.pointwise("eq", value, repeated(node))
+    if node.width == 1:
+        count = graph.make("reduce_sum", [largest], 1)
+        return [graph.pointwise("mul", largest, graph.pointwise("div", g, count))]
+    share = graph.pointwise("div", g, graph.gather([largest], groups))
+    return [graph.pointwise("mul", largest, repeated(graph.in_memory(share)))]
+
+
+@_rule("gather")
+def _gather(graph: Graph, node: Node, g: Node) -> list[Node | None]:
+    (table,) = node.attributes
+    users: list[list[int]] = [[] for each in node.args for _ in range(each.width)]
+    for place, units in enumerate(table):
+        for unit in units:
+            users[unit].append(place)
+    parts: list[Node | None] = []
+    start = 0
+    for operand in node.args:
+        own = users[start : start + operand.width]
+        parts.append(graph.gather([g], own) if any(own) and operand.op != "const" else None)
+        start += operand.width
+    return parts
+
+
+@_rule("contract")
+def _contract(graph: Graph, node: Node, g: Node) -> list[Node | None]:
+    one, two = node.args
+    batches, rows, columns, inner, *_ = node.attributes
+    g = graph.in_memory(g)
+    return [
+        graph.make("contract", [g, two], one.width, batches, rows, inner, columns, False, True),
+        graph.make("contract", [one, g], two.width, batches, inner, columns, rows, True, False),
+    ]
+
+
+@_rule("pow")
+def _pow(graph: Graph, node: Node, g: Node) -> list[Node | None]:
+    base, exponent = node.args
+    make, zero = graph.pointwise, _zero(graph)
+    lower = make("pow", base, make("sub", exponent, _one(graph)))
+    of_base = make("where", make("eq", exponent, zero), zero, make("mul", g, make("mul", exponent, lower)))
+    at_zero = make("mul", make("eq", base, zero), make("ge", exponent, zero))
+    of_exponent = make("where", at_zero, zero, make("mul", g, make("mul", node, make("log", base))))
+    return [
+        None if base.op == "const" else of_base,
+        None if exponent.op == "const" else of_exponent,
+    ]
+
+
+@_rule("remainder")
+def _remainder(graph: Graph, node: Node, g: Node) -> list[Node | None]:
+    one, two = node.args
+    whole = graph.pointwise("floor", graph.pointwise("div", one, two))
+    return [g, None if two.op == "const" else graph.pointwise("neg", graph.pointwise("mul", g, whole))]
+
+
+@_rule("atan2")
+def _atan2(graph: Graph, node: Node, g: Node) -> list[Node | None]:
+    one, two = node.args
+    make = graph.pointwise
+    square = make("add", make("mul", one, one), make("mul", two, two))
+    share = make("where", make("eq", square, _zero(graph)), _zero(graph), make("div", g, square))
+    return [make("mul", share, two), make("neg", make("mul", share, one))]
+
+
+def _of_square(name: str, factor: float, sign: float) -> None:
+    """Add the rule of a function whose derivative is `factor` over a root, or 1 over 1 + x * x * `sign`, by its name."""
+
+    def rule(graph: Graph, node: Node, g: Node) -> list[Node | None]:
+        (value,) = node.args
+        make, square = graph.pointwise, graph.pointwise("mul", node.args[0], node.args[0])
+        if name == "acosh":
+            below = make("sub", square, _one(graph))
+        else:
+            below = make("add" if sign > 0 else "sub", _one(graph), square)
+        if name in ("atan", "atanh"):
+            return [make("div", g, below)]
+        slope = make("mul", g, make("rsqrt", below))
+        return [slope if factor > 0 else make("neg", slope)]
+
+    _RULES[name] = rule
+
+
+for _name, _factor, _sign in (
+    ("asin", 1, -1), ("acos", -1, -1), ("atan", 1, 1), ("asinh", 1, 1), ("acosh", 1, 1), ("atanh", 1, -1),
+):  # fmt: skip
+    _of_square(_name, _factor, _sign)
+
+
+@_rule("tan")
+def _tan(graph: Graph, node: Node, g: Node) -> list[Node | None]:
+    slope = graph.pointwise("add", _one(graph), graph.pointwise("mul", node, node))
+    return [graph.pointwise("mul", g, slope)]
+
+
+_RULES["sinh"] = lambda graph, node, g: [graph.pointwise("mul", g, graph.pointwise("cosh", node.args[0]))]
+_RULES["cosh"] = lambda graph, node, g: [graph.pointwise("mul", g, graph.pointwise("sinh", node.args[0]))]
+_RULES["erfc"] = lambda graph, node, g: [graph.pointwise("neg", each) for each in _erf(graph, node, g) if each]

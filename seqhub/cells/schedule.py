@@ -30,7 +30,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Reduction:
-    """A sum or maximum over units."""
+    """An operation between units: a sum, a maximum, or another order of units."""
 
     node: Node
     only_input: bool
@@ -109,7 +109,7 @@ def schedule(
                 only_input,
                 node.number in keep,
             )
-        elif node.op in ("reduce_sum", "reduce_max"):
+        elif not node.is_pointwise:
             key = (level, 1, node.number, only_input)
         else:
             key = (level, 2, node.width, only_input)

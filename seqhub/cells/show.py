@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from seqhub.cells import torchrecurrent
+from seqhub.cells import ncps, torchrecurrent
 from seqhub.cells.errors import NotCompilableError
 from seqhub.cells.kernel import lower_cell
 from seqhub.cells.writer import write_source
@@ -42,10 +42,10 @@ def generated_source(model: str) -> str:
         except ValueError as error:
             raise InvalidConfigError(f"model {name}: {error}") from error
     else:
-        cells = torchrecurrent.cells_of(module)
+        cells = torchrecurrent.cells_of(module) or ncps.cells_of(module)
         if cells is None:
             raise InvalidConfigError(
-                f"model {name}: {type(module).__name__} is neither a layer of torchrecurrent nor a cell, a class whose "
+                f"model {name}: {type(module).__name__} is neither a layer of torchrecurrent or ncps nor a cell, a class whose "
                 "name ends in Cell"
             )
         cell, form = cells[0]

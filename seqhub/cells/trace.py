@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
@@ -56,13 +58,17 @@ class Line:
 
 @dataclass
 class Operation:
-    """An ATen operation, with `Ref` in place of the tensors in its arguments and results."""
+    """An ATen operation, with `Ref` in place of the tensors in its arguments and results.
+
+    `tracked` is whether it is differentiated, which it is not under `torch.no_grad()`.
+    """
 
     function: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     results: Any
     line: Line | None
+    tracked: bool = True
 
     @property
     def name(self) -> str:
@@ -137,7 +143,8 @@ class _Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         known = [tree_map(lambda each: self.leaf(each) if isinstance(each, Tensor) else each, part) for part in
                  (args, kwargs)]  # fmt: skip
-        operation = Operation(func, tuple(known[0]), known[1], None, _calling_line())
+        tracked = torch.is_grad_enabled()
+        operation = Operation(func, tuple(known[0]), known[1], None, _calling_line(), tracked)
         if torch.Tag.nondeterministic_seeded in func.tags:
             raise operation.error("random numbers in a step")
         if operation.name in ("_local_scalar_dense", "is_nonzero", "equal", "nonzero"):
@@ -161,14 +168,55 @@ def record_step(step: nn.Module, x: Tensor, states: list[Tensor]) -> Trace:
     """
     trace = Trace()
     recorder = _Recorder(trace)
-    trace.inputs = [recorder.add(each) for each in (x, *states)]
-    with torch.no_grad(), recorder:
-        output, *after = step(x, *states)
+    with torch.enable_grad():
+        # with gradients, and not leaves, as in a loop
+        x, *states = (each.requires_grad_().clone() for each in (x, *states))
+        trace.inputs = [recorder.add(each) for each in (x, *states)]
+        with recorder, _Attributes():
+            output, *after = step(x, *states)
+    _check_functions([output, *after])
     for each in (output, *after):
         if id(each) not in recorder.index:
             trace.leaves.append(recorder.add(each))
     trace.output, *trace.states = (recorder.index[id(each)] for each in (output, *after))
     return trace
+
+
+class _Attributes(TorchFunctionMode):
+    """Mode that refuses what depends on gradients, or changes them, without being an operation."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _OF_GRADIENTS:
+            line = _calling_line()
+            if line is not None and not line.file.startswith(_TORCH):
+                name = _OF_GRADIENTS[func]
+                raise NotCompilableError(f"{name}: a step that depends on gradients or changes them ({line})")
+        return func(*args, **(kwargs or {}))
+
+
+_OF_GRADIENTS = {
+    torch.Tensor.register_hook: "register_hook",
+    torch.Tensor.requires_grad.__get__: "requires_grad",  # type: ignore[attr-defined]
+    torch.Tensor.grad.__get__: "grad",  # type: ignore[attr-defined]
+    torch.Tensor.grad_fn.__get__: "grad_fn",  # type: ignore[attr-defined]
+    torch.Tensor.backward: "backward",
+}
+
+
+def _check_functions(results: list[Tensor]) -> None:
+    """Require that results were not computed by a `torch.autograd.Function`, whose gradient is not that of operations."""
+    stack, seen = [each.grad_fn for each in results], set()
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if isinstance(node, BackwardCFunction):
+            kind = node._forward_cls
+            code = kind.forward.__code__
+            line = Line(code.co_filename, code.co_firstlineno)
+            raise NotCompilableError(f"{kind.__name__}: a torch.autograd.Function in a step ({line})")
+        stack += [each for each, _ in node.next_functions]
 
 
 def compare_traces(one: Trace, two: Trace) -> None:
@@ -179,7 +227,8 @@ def compare_traces(one: Trace, two: Trace) -> None:
     """
     for first, second in zip(one.operations, two.operations, strict=False):
         parts = [(each.function, each.args, each.kwargs, each.results) for each in (first, second)]
-        if not _alike(*parts, in_sizes=False):
+        in_sizes = first.name == "native_group_norm"  # whose sizes are numbers
+        if not _alike(*parts, in_sizes=in_sizes):
             raise second.error("the operations of a step depend on the values or on the batch size")
     same_ends = (one.output, one.states) == (two.output, two.states)
     if len(one.operations) != len(two.operations) or one.leaves != two.leaves or not same_ends:
@@ -187,15 +236,17 @@ def compare_traces(one: Trace, two: Trace) -> None:
 
 
 def _alike(one: Any, two: Any, *, in_sizes: bool) -> bool:
-    """Return whether arguments are equal, except for sizes of the batch in lists of sizes."""
+    """Return whether arguments are equal, except for multiples of the batch size in lists of sizes."""
     if type(one) is not type(two):
         return False
     if isinstance(one, (list, tuple)):
-        sizes = isinstance(one, list)
+        sizes = in_sizes or isinstance(one, list)
         return len(one) == len(two) and all(_alike(*pair, in_sizes=sizes) for pair in zip(one, two, strict=True))
     if isinstance(one, dict):
         return one.keys() == two.keys() and all(_alike(one[key], two[key], in_sizes=False) for key in one)
-    return one is two or bool(one == two) or (in_sizes and (one, two) == BATCHES)
+    if one is two or bool(one == two):
+        return True
+    return in_sizes and type(one) is int and one * BATCHES[1] == two * BATCHES[0]
 
 
 def _calling_line() -> Line | None:

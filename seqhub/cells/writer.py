@@ -1,5 +1,7 @@
 """Generation of the C++ source of a kernel: the functions of one step, for the loops in native/src/cell.h."""
 
+import bisect
+import itertools
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -13,7 +15,7 @@ from seqhub.cells.schedule import Loop, Place, Product, Reduction, Schedule, sch
 
 _RECOMPUTED = {  # in the backward pass; the results of other operations are saved by the forward pass
     *("add", "sub", "mul", "neg", "copy", "where", "lt", "le", "gt", "ge", "eq", "ne", "max", "min", "clamp"),
-    *("hard_clamp", "abs", "sign", "detach", "floor", "ceil", "trunc"),
+    *("hard_clamp", "abs", "sign", "detach", "floor", "ceil", "trunc", "round", "gather"),
 }
 _INLINE = ("leaf", "const", "row")
 _OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
@@ -42,6 +44,20 @@ _FUNCTIONS = {
     "clamp": "limited",
     "hard_clamp": "limited",
     "where": "select",
+    "round": "rounded",
+    "tan": "tangent",
+    "asin": "arc_sine",
+    "acos": "arc_cosine",
+    "atan": "arc_tangent",
+    "sinh": "hyperbolic_sine",
+    "cosh": "hyperbolic_cosine",
+    "asinh": "area_sine",
+    "acosh": "area_cosine",
+    "atanh": "area_tangent",
+    "erfc": "error_complement",
+    "pow": "power",
+    "atan2": "angle",
+    "remainder": "remainder_of",
 }
 _ROWS = 8  # as in native/src/cell.h
 _VECTOR_BYTES = 64
@@ -104,6 +120,7 @@ def write_source(low: Lowering, name: str) -> Source:
 // {name}: {step.features} features, states of {", ".join(map(str, step.widths))} units, {scalar}
 #define SCALAR {scalar}
 #include "cell.h"
+#include "cell_units.h"
 
 namespace {{
 
@@ -381,10 +398,22 @@ class _FunctionWriter:
         self.lines.append(f"product<{rows}>({self._array(first)}, packed + {matrix}, packed + {bias}, {text});")
 
     def _reduction(self, item: Reduction) -> None:
-        node, (operand,) = item.node, item.node.args
-        function = "total" if node.op == "reduce_sum" else "maximum"
+        node, operands = item.node, [self._array(each) for each in item.node.args]
+        own = self._array(node)
         self._comment([node])
-        self.lines.append(f"*{self._array(node)} = {function}<{operand.width}>({self._array(operand)});")
+        if node.op == "gather":
+            self.lines += _gathering(node, own, operands)
+        elif node.op == "contract":
+            *sizes, first, second = node.attributes
+            numbers = ", ".join(map(str, (*sizes, *(str(each).lower() for each in (first, second)))))
+            self.lines.append(f"contract<{numbers}>({own}, {operands[0]}, {operands[1]});")
+        elif node.op == "first_max":
+            self.lines.append(f"first_maxima<{node.attributes[0]}, {node.width}>({own}, {operands[0]});")
+        elif node.width > 1:
+            self.lines.append(f"maxima<{node.width}, {node.args[0].width}>({own}, {operands[0]});")
+        else:
+            function = "total" if node.op == "reduce_sum" else "maximum"
+            self.lines.append(f"*{own} = {function}<{node.args[0].width}>({operands[0]});")
 
     def _loop(self, item: Loop) -> None:
         inside = {each.number for each in item.nodes}
@@ -518,6 +547,24 @@ def _at(array: str, weight: int, offset: int) -> str:
     if array == "d_weights" and offset:
         return f"d_weights[{weight}] ? d_weights[{weight}] + {offset} : nullptr"
     return f"{array}[{weight}]" + (f" + {offset}" if offset else "")
+
+
+def _gathering(node: Node, own: str, operands: list[str]) -> list[str]:
+    """Return the lines that compute sums of units of operands side by side."""
+    (table,) = node.attributes
+    starts = [0, *itertools.accumulate(each.width for each in node.args)]
+    sources = [bisect.bisect_right(starts, unit) - 1 for units in table for unit in units]
+    units = [unit for each in table for unit in each]
+    inner = [unit - starts[source] for unit, source in zip(units, sources, strict=True)]
+    ends = list(itertools.accumulate(map(len, table)))
+    lists = [("ENDS", ends), ("SOURCES", sources), ("UNITS", inner)]
+    return [
+        "{",
+        *(f"  static constexpr int {name}[] = {{{', '.join(map(str, values))}}};" for name, values in lists),
+        f"  const V* const operands[] = {{{', '.join(operands)}}};",
+        f"  gather({own}, {node.width}, ENDS, SOURCES, UNITS, operands);",
+        "}",
+    ]
 
 
 def _number(value: float) -> str:

@@ -22,7 +22,7 @@ class SmallCell(nn.Module):
     def forward(self, x, h=None):
         h = x.new_zeros(len(x), self.hidden_size) if h is None else h
         candidate = torch.tanh(self.net(torch.cat([x, h], dim=1)))
-        return candidate.frac() if self.rounded else 0.5 * (h + candidate)
+        return candidate.lgamma() if self.rounded else 0.5 * (h + candidate)
 """
 
 
@@ -36,9 +36,9 @@ def test_generated_code_has_the_names_of_the_source(tmp_path: Path) -> None:
 
 def test_reasons(tmp_path: Path) -> None:
     (tmp_path / "small.py").write_text(CELL)
-    with pytest.raises(InvalidConfigError, match=r"frac: not supported \(small.py:15: return candidate.frac\(\)"):
+    with pytest.raises(InvalidConfigError, match=r"lgamma: not supported \(small.py:15: return candidate.lgamma\(\)"):
         generated_source(f"{tmp_path}/small.py:SmallCell?rounded=true")
-    with pytest.raises(InvalidConfigError, match="neither a layer of torchrecurrent nor a cell"):
+    with pytest.raises(InvalidConfigError, match="neither a layer of torchrecurrent or ncps nor a cell"):
         generated_source("torch.nn:LSTM")
     with pytest.raises(InvalidConfigError, match="must be a cell"):
         generated_source("lstm")

@@ -44,7 +44,7 @@ __all__ = [
     "make_module",
 ]
 
-WIDTHS = ("hidden_size", "d_model", "dim", "embed_dim")  # names of the width of a module's inputs and states
+WIDTHS = ("hidden_size", "d_model", "dim", "embed_dim", "units")  # names of the width of a module's inputs and states
 STACK_OPTIONS: dict[str, Any] = {"bidirectional": False, "dropout": 0.0}  # of cells, besides the number of layers
 DEPTHS_OF_CELLS = "num_layers"
 DEPTHS = ("num_hidden_layers", "num_layers", "n_layers", "depth")
