@@ -160,7 +160,7 @@ def check(
 PUBLISHED = ("MGU", "LEM", "coRNN", "UnICORNN", "TGRU", "MCLSTM", "tauGRU", "IndRNN")
 
 
-@pytest.mark.fast_cases("MGU-*", "LEM-class", "UnICORNN-class", "TGRU-step_class")
+@pytest.mark.fast_cases("UnICORNN-class", "TGRU-step_class")
 @pytest.mark.parametrize("target", HEADS)
 @pytest.mark.parametrize("cell", PUBLISHED)
 def test_published_cells_and_every_target(cell: str, target: str) -> None:
@@ -172,6 +172,7 @@ def test_published_cells_and_every_target(cell: str, target: str) -> None:
         check(f"torchrecurrent:{cell}", Rows(target, values, count=19), double=False)
 
 
+@pytest.mark.fast_cases("GatedCell", "DeepCell?num_layers=3")
 @pytest.mark.parametrize("cell", ["GatedCell", "DeepCell", "GatedCell?num_layers=2", "DeepCell?num_layers=3"])
 def test_own_cells_and_layers(cell: str, own: Path) -> None:
     for target in ("class", "next_symbol"):
@@ -179,6 +180,7 @@ def test_own_cells_and_layers(cell: str, own: Path) -> None:
     check(f"{own}:{cell}", Rows("step_class", values=True, count=19), double=False)
 
 
+@pytest.mark.fast_cases("adamw", "sgd1")
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_every_optimizer(method: OptimizerSettings, own: Path) -> None:
     """A weight that no step reads has no gradient, so that weight decay leaves it alone; padding is never predicted."""

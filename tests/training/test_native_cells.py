@@ -86,6 +86,7 @@ def config_of(folder: Path, cells: Path, kind: str = "every step", **changes: An
     return TrainConfig(output_dir=folder, model=f"{cells}:MyCell?hidden_size=12", **SETTINGS | KINDS[kind] | changes)
 
 
+@pytest.mark.fast_cases("every step", "next symbols")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_native_run_equals_the_run_in_torch(tmp_path: Path, cells: Path, kind: str) -> None:
     config = config_of(tmp_path / "run", cells, kind)
