@@ -57,7 +57,7 @@ class BuildLibrary(build_ext):
             jobs = {
                 Path(folder, f"{source}-{name}.o"): [f"-DISA={name}", *flags, "-c", str(SOURCE / f"{source}.cpp")]
                 for name, flags in INSTRUCTION_SETS.items()
-                for source in ("recurrence", "memory_blocks", "scans")
+                for source in ("recurrence", "memory_blocks", "scans", "compiled_cells")
             }
             jobs |= {
                 Path(folder, f"{name}.o"): ["-c", str(SOURCE / f"{name}.cpp")] for name in ("dispatch", "mask_spans")

@@ -14,7 +14,7 @@ from pathlib import Path
 from seqhub.errors import UnknownNameError
 
 PATH = Path(__file__).parent / "recurrence.so"
-ABI_VERSION = 4  # as in src/problem.h; a library of another version has other structs or functions
+ABI_VERSION = 5  # as in src/problem.h; a library of another version has other structs or functions
 CELLS = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
 """Number of gates of each cell, in the order of src/problem.h."""
 INSTRUCTION_SETS = ("avx512", "avx2", "baseline")  # best first; the library has the ones that the compiler supports
@@ -114,6 +114,24 @@ def scan_functions(instruction_set: str = "") -> "dict[str, ctypes._NamedFuncPoi
     for name in ("scratch", "forward", "backward"):
         function = getattr(_native(), f"seqhub_scan_{name}_{chosen}")
         function.argtypes = [ctypes.c_char_p]
+        function.restype = ctypes.c_int64
+        functions[name] = function
+    return functions
+
+
+@cache
+def compiled_cell_functions(instruction_set: str = "") -> "dict[str, ctypes._NamedFuncPointer]":
+    """Return the functions of src/compiled_cells.cpp for an instruction set, by default the best.
+
+    Raises:
+        LibraryMissingError: The library is not available.
+        UnknownNameError: As `library`.
+    """
+    chosen = library(instruction_set or None).instruction_set
+    functions = {}
+    for name in ("train_scratch", "train"):
+        function = getattr(_native(), f"seqhub_compiled_{name}_{chosen}")
+        function.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
         function.restype = ctypes.c_int64
         functions[name] = function
     return functions

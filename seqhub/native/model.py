@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seqhub.native.compiled_cells import CompiledCells
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -18,17 +20,20 @@ class NativeModel:
     """Recurrent model with a head, for native training.
 
     Args:
-        config: Config of one of the families `recurrent` and `hs97`, of transformers or a `PlainConfig`.
+        config: Config of one of the families `recurrent` and `hs97`, of transformers or a `PlainConfig`; or of the
+            family `wrapped`, with `cells`.
         head: A key of `HEADS`.
         weights: Weights by name, in the order of the parameters of the model: those of each layer and direction, and
             of the head. They are changed in place by `NativeTrainer.write_to`.
         module: Model of torch with the same weights at first; None if there is none.
+        cells: Structure of a model of compiled cells; None for other models.
     """
 
     config: Any
     head: str
     weights: dict[str, NDArray[Any]]
     module: "nn.Module | None" = None
+    cells: CompiledCells | None = None
 
     @property
     def num_parameters(self) -> int:
@@ -37,7 +42,9 @@ class NativeModel:
 
     @property
     def num_outputs(self) -> int:
-        """Number of outputs of the head."""
+        """Number of outputs of the head in native training."""
+        if self.cells is not None and self.cells.predicted is not None:
+            return len(self.cells.predicted)
         return len(self.weights[f"{HEADS[self.head]}.weight"])
 
     def sizes(self) -> dict[str, Any]:

@@ -27,7 +27,9 @@ def native_model(model: Any, head: str) -> NativeModel:
 def with_weights(model: NativeModel) -> Any:
     """Return the module of a model, after copying the weights into it."""
     module: Any = model.module
-    module.load_state_dict({name: torch.from_numpy(each) for name, each in model.weights.items()})
+    with torch.no_grad():
+        for name, each in model.weights.items():
+            module.get_parameter(name).copy_(torch.from_numpy(each))
     return module
 
 

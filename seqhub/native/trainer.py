@@ -8,6 +8,7 @@ Shapes: N sequences of T steps, F values per step, B sequences per optimizer ste
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqhub.errors import InvalidConfigError, InvalidInputError
-from seqhub.native.loader import CELLS, library, memory_block_functions, reason
+from seqhub.native.loader import CELLS, compiled_cell_functions, library, memory_block_functions, reason
 from seqhub.native.model import NativeModel, one_hot_columns
 
 if TYPE_CHECKING:
@@ -119,6 +120,11 @@ def unsupported_reason(model: "nn.Module | NativeModel", objective: Objective) -
     if (missing := reason()) is not None:
         return missing
     config: Any = getattr(model, "config", None)
+    if isinstance(model, NativeModel) and model.cells is not None:
+        if model.head != _HEADS[objective.target]:
+            return f"the head {model.head!r} does not have the target {objective.target!r}"
+        outputs = model.num_outputs
+        return None if outputs == objective.outputs else f"the head has {outputs} outputs, not {objective.outputs}"
     family = _FAMILIES.get(getattr(config, "model_type", None))
     if family is None:
         return f"{type(model).__name__} is not a recurrent model"
@@ -190,19 +196,26 @@ class NativeTrainer:
         config: Any = model.config
         weights = _weights(model)
         self._dtype = weights[0].dtype
-        self._features = config.input_size
+        cells = model.cells if isinstance(model, NativeModel) else None
+        takes_ids = config.inputs in ("one_hot", "ids")
+        features = config.input_size if cells is None else config.vocab_size if takes_ids else config.num_features
+        self._features: int = features
         self._columns: NDArray[np.int32] | None = None
-        if config.inputs == "one_hot":
+        if takes_ids:
             if columns is None:
                 columns = one_hot_columns(config.vocab_size, config.pad_token_id)
             self._columns = np.ascontiguousarray(columns, dtype=np.int32)
         elif columns is not None:
             raise InvalidInputError("columns are only for models with ids, got a model with inputs='values'")
-        blocks = config.cell == _BLOCKS
-        self._sizes = (
+        blocks = cells is None and config.cell == _BLOCKS
+        form = (len(_CELLS), 1, 1, 0) if cells is not None else (
             len(_CELLS) if blocks else _CELLS.index(config.cell),
-            int(self._dtype == np.float64), config.num_hidden_layers, 2 if config.bidirectional else 1,
-            self._features, config.hidden_size, 0 if self._columns is None else len(self._columns),
+            config.num_hidden_layers, 2 if config.bidirectional else 1, config.hidden_size,
+        )  # fmt: skip
+        cell, layers, directions, hidden = form
+        self._sizes = (
+            cell, int(self._dtype == np.float64), layers, directions,
+            self._features, hidden, 0 if self._columns is None else len(self._columns),
             _TARGETS.index(objective.target), objective.outputs, int(objective.logistic),
             config.vocab_size if objective.target == "next_symbol" else objective.outputs,
             _OPTIMIZERS.index(method.name),
@@ -221,13 +234,27 @@ class NativeTrainer:
         if not np.isfinite(self._values).all():
             raise InvalidInputError("the weights of the model have NaN or infinity; must be finite")
         self._progress = np.ones(3)  # mean error, and powers of the two betas
-        if blocks:
-            block_functions = memory_block_functions(instruction_set or "")
-            self._scratch_bytes, self._train = block_functions["train_scratch"], block_functions["train"]
-        else:
-            functions = library(instruction_set)
-            self._scratch_bytes, self._train = functions.train_scratch, functions.train
+        self._scratch_bytes, self._train = self._functions(model, blocks, instruction_set)
         self._scratch = np.empty(0, np.uint8)
+
+    @staticmethod
+    def _functions(
+        model: "nn.Module | NativeModel", blocks: bool, instruction_set: str | None
+    ) -> tuple[Callable[[bytes], int], Callable[[bytes], int]]:
+        """Return the functions of the library that compute the size of the memory of a call, and run it."""
+        if isinstance(model, NativeModel) and model.cells is not None:
+            packed = model.cells.pack(model.weights)
+            both = compiled_cell_functions(instruction_set or "")
+
+            def with_cells(name: str) -> Callable[[bytes], int]:
+                return lambda problem: both[name](problem, packed.content)
+
+            return with_cells("train_scratch"), with_cells("train")
+        if blocks:
+            of_blocks = memory_block_functions(instruction_set or "")
+            return of_blocks["train_scratch"], of_blocks["train"]
+        functions = library(instruction_set)
+        return functions.train_scratch, functions.train
 
     def train(
         self,
@@ -333,6 +360,9 @@ class NativeTrainer:
         if [weight.shape for weight in weights] != self._shapes:
             raise InvalidInputError("the weights of the model have other shapes than those that were trained")
         flat = self._values[0]
+        if isinstance(model, NativeModel) and model.cells is not None:
+            model.cells.write(flat, model.weights)
+            return
         for weight in weights:
             weight[...] = flat[: weight.size].reshape(weight.shape)
             flat = flat[weight.size :]
@@ -426,7 +456,7 @@ class NativeTrainer:
 def _weights(model: "nn.Module | NativeModel") -> list[NDArray[Any]]:
     """Return the weights of layers, directions and head in the order of src/problem.h."""
     if isinstance(model, NativeModel):
-        return list(model.weights.values())
+        return list(model.weights.values()) if model.cells is None else model.cells.read(model.weights)
     from seqhub.native.torch_model import weights_of
 
     return [weight.detach().numpy() for weight in weights_of(model) or ()]

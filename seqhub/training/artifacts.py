@@ -55,7 +55,8 @@ def build_record(
     """
     data = describe_training_data(config, source, state.sequences) | {"tokens": tokens}
     if isinstance(model, NativeModel):
-        num_parameters, sizes, device = model.num_parameters, cast(Sizes, model.sizes()), "cpu"
+        num_parameters, device = model.num_parameters, "cpu"
+        sizes = cast(Sizes, model.sizes()) if model.cells is None else measure_sizes(cast(Any, model.module))
     else:
         num_parameters, sizes = sum(p.numel() for p in model.parameters()), measure_sizes(model)
         device = model.device.type

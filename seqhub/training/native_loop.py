@@ -34,7 +34,7 @@ from seqhub.tasks.schema import TaskSchema
 from seqhub.training.artifacts import build_record
 from seqhub.training.config import TrainConfig
 from seqhub.training.dataloaders import ValidationRows, data_source, length_of, training_loader
-from seqhub.training.model_setup import create_model, plain_model, plain_model_config
+from seqhub.training.model_setup import create_model, plain_model, plain_model_config, require_conformance
 from seqhub.training.state import TrainerState, learning_rate
 from seqhub.training.stopping import Criteria
 
@@ -129,8 +129,27 @@ def _fine_tuned_model(config: TrainConfig, schema: TaskSchema) -> "tuple[NativeM
 
 
 def _native_model(model: Any, schema: TaskSchema) -> NativeModel:
-    if (unsupported := _unsupported(model, schema)) is not None:
-        raise InvalidConfigError(f"{type(model).__name__} cannot be trained natively: {unsupported}")
+    found = _native_form(model, schema)
+    if isinstance(found, str):
+        raise InvalidConfigError(f"{type(model).__name__} cannot be trained natively: {found}")
+    return found
+
+
+def _native_form(model: Any, schema: TaskSchema) -> NativeModel | str:
+    """Return the native form of a model of torch, or the reason why it cannot be trained natively."""
+    if model.config.model_type == "seqhub_wrapped":
+        from seqhub.cells.native_model import native_model as compiled_model
+
+        with _GENERATOR_LOCK:
+            found = compiled_model(model, schema.head)
+        if isinstance(found, str):
+            return found
+        return unsupported_reason(found, _objective(model.config, found.num_outputs, schema)) or found
+    head: Any = getattr(model, HEADS.get(schema.head, ""), None)
+    outputs = getattr(head, "out_features", 1)  # 1 for a model without a head, which is unsupported
+    unsupported = unsupported_reason(model, _objective(model.config, outputs, schema))
+    if unsupported is not None:
+        return unsupported
     from seqhub.native.torch_model import native_model
 
     return native_model(model, schema.head)
@@ -172,7 +191,8 @@ def reason_not_native(config: TrainConfig, source: DataSource | None = None) -> 
     plain = plain_model_config(config, schema)
     if plain is not None:
         return unsupported_settings(plain, _objective(plain, _num_outputs(plain, schema), schema))
-    return _unsupported(torch_model(config, schema), schema)
+    found = _native_form(torch_model(config, schema), schema)
+    return found if isinstance(found, str) else None
 
 
 def train_native(
@@ -210,6 +230,10 @@ def train_native(
         model = initial_model(config, schema, with_torch=with_torch)
     else:
         model, base = _fine_tuned_model(config, schema)
+    conformance = None
+    if model.cells is not None:
+        with _GENERATOR_LOCK:
+            conformance = require_conformance(config, model.module, schema)
     trainer = _native_trainer(config, model, schema)
     scorer = NativeScorer(trainer, model.config.pad_token_id, schema)
     criteria = Criteria(config.task, config.accuracy, config.seed, config.stopping_rule)
@@ -263,20 +287,15 @@ def train_native(
         trainer.restore(loop.best)
     trainer.write_to(model)
     tokens = loader.count_tokens(state.sequences)
-    record = build_record(config, source, model, state, criteria.met_at(), tokens, base_model=base)
+    record = build_record(
+        config, source, model, state, criteria.met_at(), tokens, conformance=conformance, base_model=base
+    )
     loop.ended = True
     return NativeRun(model, scorer, record, loop)
 
 
 def _is_out_of_patience(config: TrainConfig, state: TrainerState) -> bool:
     return 0 < config.patience <= state.waited
-
-
-def _unsupported(model: Any, schema: TaskSchema) -> str | None:
-    """Return the result of `unsupported_reason` for a model of torch."""
-    head: Any = getattr(model, HEADS.get(schema.head, ""), None)
-    outputs = getattr(head, "out_features", 1)  # 1 for a model without a head, which is unsupported
-    return unsupported_reason(model, _objective(model.config, outputs, schema))
 
 
 def _num_outputs(config: PlainConfig, schema: TaskSchema) -> int:

@@ -200,8 +200,13 @@ def read_grid(path: Path, names: Iterable[str]) -> dict[str, Any]:
 
 
 def require_same_grid(folder: Path, saved: Mapping[str, Any], grid: Grid) -> None:
-    """Raise OutputExistsError unless a grid has the settings of the one in a folder, and all its models and tasks."""
+    """Raise OutputExistsError unless a grid has the settings of the one in a folder, and all its models and tasks.
+
+    The settings of added tasks are free.
+    """
     now = grid.as_json()
+    added = set(grid.tasks) - set(saved.get("tasks", ()))
+    now["budgets"] = {task: tokens for task, tokens in grid.budgets.items() if task not in added}
     for name, value in now.items():
         before = saved.get(name)
         extended = name in ("models", "tasks", "params") and isinstance(before, list) and set(before) <= set(value)

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #define EXPORTED __attribute__((visibility("default")))
-#define ABI_VERSION 4  // of the structs and functions; increase it here and in loader.py with every change of them
+#define ABI_VERSION 5  // of the structs and functions; increase it here and in loader.py with every change of them
 
 constexpr int64_t MAX_SIZE = int64_t(1) << 31;  // every dimension must be below
 
