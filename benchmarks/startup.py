@@ -3,8 +3,10 @@
 The baseline of `--help` prints the help of a program of typer with one empty command. The baseline
 of solving is the notebook as a script: a hundred epochs of training and testing, after which its network is nearly
 always right. seqhub trains until 10,240 newly generated sequences are all right, and saves a model with its record.
+Both sides import compiled modules, as after an installation.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -49,6 +51,7 @@ def _solving(rounds: int) -> Row:
             arguments = ["train", "qrsu/easy", "--accuracy", "1", "--output-dir", str(Path(folder) / "run")]
             return _seconds([sys.executable, "-c", "from seqhub.cli import main; main()", *arguments])
 
+    ours()
     pairs = [(_seconds(notebook), ours()) for _ in range(rounds)]
     return row_of_pairs(
         "qrsu/easy solved", [(1 / a, 1 / b) for a, b in pairs], unit="processes/s", goal=("ratio", ">=", 40.0)
@@ -56,6 +59,7 @@ def _solving(rounds: int) -> Row:
 
 
 def _seconds(command: list[str]) -> float:
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     started = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True, env=variables)
     return time.perf_counter() - started

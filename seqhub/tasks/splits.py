@@ -229,9 +229,9 @@ def split_indices(finite_domain: FiniteDomain) -> NDArray[np.int64]:
     indices = np.empty(len(finite_domain.batch), dtype=np.int64)
     labels = finite_domain.batch.labels
     classes = labels if labels.ndim == 1 else np.zeros(len(labels), np.int64)  # targets that are sequences have none
-    strata = np.stack([classes, finite_domain.weights])
-    for stratum in np.unique(strata, axis=1).T:
-        members = np.flatnonzero((strata == stratum[:, None]).all(axis=0))
+    weights = finite_domain.weights
+    for label, weight in sorted(set(zip(classes.tolist(), weights.tolist(), strict=True))):
+        members = np.flatnonzero((classes == label) & (weights == weight))
         ranked = members[np.argsort(hashes[members], kind="stable")]
         indices[ranked] = np.searchsorted(shares, (np.arange(len(ranked)) + 0.5) / len(ranked))
     return indices
