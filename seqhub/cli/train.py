@@ -139,8 +139,6 @@ def train_command(
     form = Form.of(as_json, quiet)
     own = {"output_dir": output_dir, "trackers": tuple(tracker or ()), "record": tuple(recorded or ())}
     with status(f"reading {task}", visible=form is Form.TABLE and launch().rank == 0):  # a large file takes minutes
-        f"reading {task}", visible=form is Form.TABLE and launch().rank == 0
-    ):  # of a large file it takes minutes
         config = configured(task, recipe_name, model_option, data_option, options | own)
     if params is not None or state is not None:
         in_id = dict(ModelId.parse(options.get("model") or "lstm").options).get("hidden_size")
