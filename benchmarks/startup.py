@@ -6,15 +6,12 @@ always right. seqhub trains until 10,240 newly generated sequences are all right
 Both sides import compiled modules, as after an installation.
 """
 
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 
-from benchmarks.timing import Row, row_of_pairs
+from benchmarks.timing import Row, process_seconds, row_of_pairs
 
 _PROGRAM = "import typer; app = typer.Typer(); app.command()(lambda: None); app(['--help'])"
 _THEIRS = [sys.executable, "-c", _PROGRAM]
@@ -29,7 +26,7 @@ def run(rounds: int) -> list[Row]:
     rows = []
     for case, arguments in _OURS.items():
         program = [sys.executable, "-c", "from seqhub.cli import main; main()", *arguments]
-        pairs = [(_seconds(_THEIRS), _seconds(program)) for _ in range(2 * rounds + 1)][1:]
+        pairs = [(process_seconds(_THEIRS), process_seconds(program)) for _ in range(2 * rounds + 1)][1:]
         rows.append(
             Row(
                 case=case,
@@ -49,17 +46,10 @@ def _solving(rounds: int) -> Row:
     def ours() -> float:
         with tempfile.TemporaryDirectory() as folder:
             arguments = ["train", "qrsu/easy", "--accuracy", "1", "--output-dir", str(Path(folder) / "run")]
-            return _seconds([sys.executable, "-c", "from seqhub.cli import main; main()", *arguments])
+            return process_seconds([sys.executable, "-c", "from seqhub.cli import main; main()", *arguments])
 
     ours()
-    pairs = [(_seconds(notebook), ours()) for _ in range(rounds)]
+    pairs = [(process_seconds(notebook), ours()) for _ in range(rounds)]
     return row_of_pairs(
         "qrsu/easy solved", [(1 / a, 1 / b) for a, b in pairs], unit="processes/s", goal=("ratio", ">=", 40.0)
     )
-
-
-def _seconds(command: list[str]) -> float:
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    started = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, env=variables)
-    return time.perf_counter() - started
