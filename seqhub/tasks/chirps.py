@@ -135,7 +135,7 @@ class Chirps(Task[ChirpsConfig]):
         values = np.empty((random.size, config.length[1], BINS), dtype=np.float32)
         for begin in range(0, random.size, _ROWS_AT_ONCE):
             rows = slice(begin, begin + _ROWS_AT_ONCE)
-            audio = np.take(quantiles(), noise[rows], mode="clip")  # never clips; avoids a copy
+            audio = np.take(quantiles(), noise[rows], axis=0, mode="clip")  # never clips; avoids a copy
             audio *= deviation[rows, None].astype(np.float32)
             np.rint(audio, out=audio)
             tones = _tones(phase[rows], first[rows], change[rows], config.duration[1])
@@ -191,7 +191,7 @@ def spectrogram(audio: NDArray[np.float32]) -> NDArray[np.float32]:
     powers += waves
     leading = powers.view(np.uint32)
     leading >>= np.uint32(23 - _MANTISSA)
-    values: NDArray[np.float32] = np.take(_logarithms(), leading, mode="clip")  # never clips; avoids a copy
+    values: NDArray[np.float32] = np.take(_logarithms(), leading, axis=0, mode="clip")  # never clips; avoids a copy
     return values
 
 
@@ -207,11 +207,12 @@ def _tones(
         hops: Duration.
     """
     n = np.arange(hops * HOP, dtype=np.uint32)
-    phases = change[:, None].astype(np.uint32) * (n * (n - np.uint32(1)) // np.uint32(2))
+    changes: NDArray[np.uint32] = n * (n - np.uint32(1)) >> np.uint32(1)
+    phases: NDArray[np.uint32] = change[:, None].astype(np.uint32) * changes
     phases += first[:, None].astype(np.uint32) * n
     phases += phase[:, None].astype(np.uint32)
     phases >>= np.uint32(_TURN - 10)
-    return np.take(_sines(), phases, mode="clip").reshape(-1, hops, HOP)  # never clips; avoids a copy
+    return np.take(_sines(), phases, axis=0, mode="clip").reshape(-1, hops, HOP)  # never clips; avoids a copy
 
 
 @cache
