@@ -20,6 +20,7 @@ SHARED = {
     "baselines",
     "course",
     "jax_cells",
+    "jax_seeds",
     "reference_generators",
     "sequence_generators",
     "timing",

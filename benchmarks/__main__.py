@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from dataclasses import asdict
 
 from rich.console import Console
@@ -27,9 +28,10 @@ def main() -> None:
     for name in list_benchmarks() if "all" in arguments.names else dict.fromkeys(arguments.names):
         benchmark = get_benchmark(name)
         title = (benchmark.__doc__ or name).partition("\n")[0]
+        load = round(os.getloadavg()[0], 1)  # processes that wanted to run in the minute before
         rows = benchmark.run(arguments.rounds)
         Console().print(table(title, rows))
-        save(name, title, arguments.rounds, rows)
+        save(name, title, arguments.rounds, rows, load)
 
 
 def table(title: str, rows: list[Row]) -> Table:
@@ -45,13 +47,13 @@ def table(title: str, rows: list[Row]) -> Table:
     return grid
 
 
-def save(name: str, title: str, rounds: int, rows: list[Row]) -> None:
+def save(name: str, title: str, rounds: int, rows: list[Row], load: float) -> None:
     RESULTS.mkdir(exist_ok=True)
     result = {
         "benchmark": name,
         "title": title,
         "rounds": rounds,
-        "environment": {**environment(), "processor": processor()},
+        "environment": {**environment(), "processor": processor(), "load": load},
         "rows": [{**asdict(row), "met": row.met} for row in rows],
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -2,18 +2,21 @@
 
 Both sides train with the recipe `solve`, since the course's recipe does not solve the task: chrono gates, batches of
 16, Adam at 0.02, clipping. Both validate every 320 training sequences until 99.9 % of 10,240 newly generated sequences
-are right; they generate 1,024 at a time, end a validation once too many are wrong, and finally test the model on 2,560
-more. The baseline generates, trains and tests like the course (`baselines`); seqhub is one `sweep`, with the folder and
-record of every run.
+are right; they look at 128 and then at 1,024 at a time, end a validation once too many are wrong, and finally test the
+model on 2,560 more. The baseline generates, trains and tests like the course (`baselines`); seqhub is one `sweep`,
+with the folder and record of every run.
 
 The length of a run varies by chance, so rates are over all sequences of training and validation: the same work on both
 sides. The sequences to the criterion have rows of their own. The first rows have one thread; others compare two with
-one on the same runs.
+one on the same runs. The last row compares whole processes, with imports and compilation: 50 seeds by `seqhub sweep` on
+one thread and by JAX (`jax_seeds`, if JAX is installed).
 """
 
+import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -23,7 +26,7 @@ from torch import nn
 
 from benchmarks.baselines import CourseGenerator
 from benchmarks.course import CourseModel, course_steps, course_test
-from benchmarks.timing import Row, row_of_pairs
+from benchmarks.timing import Row, process_seconds, row_of_pairs
 from seqhub.metrics.classification import reaches
 from seqhub.sweeps.sweep import sweep
 from seqhub.training.config import TrainConfig
@@ -36,16 +39,14 @@ _WIDTHS: dict[int, tuple[int, float]] = {
     8: (20, 50.0),
     16: (10, 10.0),
 }  # seeds of seqhub, goal of the ratio
+_SEEDS = 50  # of the comparison with JAX
 _THEIR_SEEDS = 2  # in each round
 _SCALING = 1.6  # goal of two threads
 
 _LONGEST = 110  # steps
 _MOST, _EVERY = 100_000, 320  # training sequences of a run, and between validations
-_CHECKED, _AT_ONCE, _RIGHT = (
-    10_240,
-    1_024,
-    0.999,
-)  # newly generated sequences of a validation, and the share of right ones
+_CHECKED, _FIRST, _AT_ONCE = 10_240, 128, 1_024  # newly generated sequences of a validation
+_RIGHT = 0.999  # share of right ones
 _TESTED = 2_560
 
 
@@ -74,7 +75,24 @@ def run(rounds: int) -> list[Row]:
             _rates(f"{case}: one thread, against two", one, two, _SCALING),
             _needed(f"{case}: to the criterion, median", theirs, one),
         ]
-    return rows
+    return [*rows, *_against_jax(rounds)]
+
+
+def _against_jax(rounds: int) -> list[Row]:
+    if find_spec("jax") is None:
+        return []
+    theirs = [sys.executable, "-m", "benchmarks.jax_seeds", str(_SEEDS)]
+
+    def ours() -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            settings = [f"--accuracy={_RIGHT}", f"--evaluate-every={_EVERY}", f"--evaluate-size={_CHECKED}"]
+            settings += ["--model=lstm", "--hidden-size=8", f"--max-sequences={_MOST}", "--threads=1", "--quiet"]
+            arguments = [f"qrsu/{_LEVEL}", f"--seeds={_SEEDS}", f"--output-dir={folder}/sweep", *settings]
+            return process_seconds([sys.executable, "-c", "from seqhub.cli import main; main()", "sweep", *arguments])
+
+    pairs = [(1 / process_seconds(theirs), 1 / ours()) for _ in range(rounds)]
+    case = f"lstm 8: whole process for {_SEEDS} seeds, against JAX"
+    return [row_of_pairs(case, pairs, unit="processes/s", goal=("ratio", ">=", 4.0))]
 
 
 def _rates(case: str, some: list[Runs], others: list[Runs], least_ratio: float) -> Row:
@@ -132,8 +150,9 @@ def _check(model: CourseModel, generator: CourseGenerator) -> tuple[int, bool]:
     """Return the number of generated validation sequences, and whether enough of `_CHECKED` are right."""
     correct, seen = 0, 0
     while seen < _CHECKED and reaches(_RIGHT, _CHECKED - (seen - correct), _CHECKED):
-        correct += course_test(model, generator, _AT_ONCE)[0]
-        seen += _AT_ONCE
+        count = _FIRST if seen == 0 else min(_AT_ONCE, _CHECKED - seen)
+        correct += course_test(model, generator, count)[0]
+        seen += count
     return seen, reaches(_RIGHT, _CHECKED - (seen - correct), _CHECKED)
 
 

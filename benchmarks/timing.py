@@ -3,6 +3,7 @@
 import operator
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -81,6 +82,14 @@ def rate(job: Job) -> float:
     started = time.perf_counter()
     job.run()
     return job.items / (time.perf_counter() - started)
+
+
+def process_seconds(command: Sequence[str]) -> float:
+    """Return the seconds of a process, which imports compiled modules as after an installation."""
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    started = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True, env=variables)
+    return time.perf_counter() - started
 
 
 @contextmanager

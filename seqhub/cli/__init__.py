@@ -3,18 +3,20 @@
 A module is imported if its command is called; heavy imports are inside the command functions.
 """
 
+import gc
 import os
 import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from seqhub.cli.errors import run
 from seqhub.training.launch import is_first_to_report
+
+if TYPE_CHECKING:
+    from typer import Typer
 
 # name -> module and function, or group if it is a Typer
 _COMMANDS = {
@@ -41,10 +43,11 @@ _COMMANDS = {
     "cache": ("cells", "cache_app"),
     "hub": ("hub", "app"),
 }
+_GC_THRESHOLD = 50_000  # new objects; imports create many that stay, and Python's 700 costs a seventh of a short run
 _COMPLETION = "_SEQHUB_COMPLETE"  # set by the shell for completion, which needs all commands
 
 
-def program(name: str | None = None) -> typer.Typer:
+def program(name: str | None = None) -> "Typer":
     """Return the command line.
 
     Args:
@@ -57,7 +60,7 @@ def program(name: str | None = None) -> typer.Typer:
     return made
 
 
-def overview() -> typer.Typer:
+def overview() -> "Typer":
     """Return the command line with the names and help texts of all commands, for `seqhub --help`.
 
     The help texts are read from the sources of the modules, because importing all of them takes longer.
@@ -78,6 +81,7 @@ def overview() -> typer.Typer:
 
 def main() -> None:
     """Run one command; `seqhub.cli.errors` defines the exit codes."""
+    gc.set_threshold(_GC_THRESHOLD)
     name = next((each for each in sys.argv[1:] if not each.startswith("-")), None)
     if _COMPLETION not in os.environ and name in _COMMANDS and sys.argv[1] == name:
         run(program(name), is_first_to_report)
@@ -87,30 +91,33 @@ def main() -> None:
         run(program(), is_first_to_report)
 
 
-def _empty_program() -> typer.Typer:
+def _empty_program() -> "Typer":
+    import typer
+
+    def version(version: bool = typer.Option(False, "--version", help="Print the version and exit")) -> None:
+        if version:
+            import seqhub
+
+            typer.echo(f"seqhub {seqhub.__version__}")
+            raise typer.Exit
+
     made = typer.Typer(
         name="seqhub",
         help="Datasets, models and a Hub for sequence memory.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
-    made.callback(invoke_without_command=True)(_version)
+    made.callback(invoke_without_command=True)(version)
     return made
 
 
-def _add(to: typer.Typer, name: str, command: typer.Typer | Callable[..., Any]) -> None:
-    if isinstance(command, typer.Typer):
+def _add(to: "Typer", name: str, command: "Typer | Callable[..., Any]") -> None:
+    from typer import Typer
+
+    if isinstance(command, Typer):
         to.add_typer(command, name=name)
     else:
         to.command(name)(command)
-
-
-def _version(version: bool = typer.Option(False, "--version", help="Print the version and exit")) -> None:
-    if version:
-        import seqhub
-
-        typer.echo(f"seqhub {seqhub.__version__}")
-        raise typer.Exit
 
 
 def _nothing() -> None:

@@ -6,7 +6,7 @@ import typer
 
 from seqhub.cli.errors import DIFFERENT
 from seqhub.cli.options import AsJson, Quiet
-from seqhub.cli.output import Form, grid, show, stderr
+from seqhub.cli.output import Form, grid, show, status
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,15 +28,13 @@ def check_command(
     fails.
     """
     form = Form.of(as_json, quiet)
-    with stderr().status(target) as status:
-        if form is not Form.TABLE:
-            status.stop()
+    with status(target, visible=form is Form.TABLE) as update:
         from seqhub.testing.check import checks_of, run_checks
 
         checks = checks_of(target)
         results = []
         for check, result in zip(checks, run_checks(checks), strict=True):
-            status.update(f"{check.subject} {check.name}")
+            update(f"{check.subject} {check.name}")
             results.append(result)
     failed = [result for result in results if result.error]
     rows = [(result.subject, result.name, result.error or "passed", f"{result.seconds:.1f}") for result in results]

@@ -1,7 +1,6 @@
 """Extras of the package that install optional libraries."""
 
 import re
-from importlib.metadata import PackageNotFoundError, requires
 
 _GROUPS = {"all", "dev"}  # extras that combine others
 
@@ -12,6 +11,8 @@ def extra_of(module: str) -> str | None:
     >>> extra_of("starlette"), extra_of("numpy")
     ('server', None)
     """
+    from importlib.metadata import PackageNotFoundError, requires  # only needed for an error
+
     try:
         requirements = requires("seqhub") or []
     except PackageNotFoundError:  # run from a folder that is not installed

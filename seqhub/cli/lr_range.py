@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from seqhub.cli.options import AsJson, Quiet
-from seqhub.cli.output import Form, grid, show, stderr
+from seqhub.cli.output import Form, grid, show, status
 from seqhub.cli.train import DataOption, ModelOption, RecipeName, configured, with_settings
 from seqhub.models.ids import ModelId
 
@@ -41,9 +41,7 @@ def lr_range_command(
     config = configured(task, recipe_name, model_option, data_option, options)
     path = picture or Path(f"lr-range-{config.task.slug}-{ModelId.parse(config.model).short}.png")
     form = Form.of(as_json, quiet)
-    with stderr().status(f"{config.task} {config.model}") as status:
-        if form is not Form.TABLE:
-            status.stop()
+    with status(f"{config.task} {config.model}", visible=form is Form.TABLE):
         from seqhub.plots.lr_range import plot_rates
         from seqhub.sweeps.lr_range import lr_range, steepest
 

@@ -78,6 +78,16 @@ def stderr() -> "Console":
 
 
 @contextmanager
+def status(text: str, *, visible: bool) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal what is being done; yield a function that replaces the text."""
+    if not (visible and sys.stderr.isatty()):
+        yield lambda text: None  # without rich, whose import takes a tenth of a short run
+        return
+    with stderr().status(text) as shown:
+        yield shown.update
+
+
+@contextmanager
 def progress_bar(*columns: "ProgressColumn", visible: bool) -> "Iterator[Progress]":
     """Show a bar on standard error; after an error it is removed, so that the error is the only line."""
     from rich.progress import Progress

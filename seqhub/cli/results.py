@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqhub.cli.options import AsJson, Quiet, TrustRemoteCode
-from seqhub.cli.output import Form, grid, show, stderr
+from seqhub.cli.output import Form, grid, show, status
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.ref import DISTRIBUTION, TaskRef
 
@@ -48,17 +48,14 @@ def evaluate_command(
     from seqhub.evaluation.evaluate import evaluate
 
     form = Form.of(as_json, quiet)
-    with stderr().status("loading") as status:
-        callback = (lambda part: status.update(f"evaluating on {part}")) if form is Form.TABLE else None
-        if callback is None:
-            status.stop()
+    with status("loading", visible=form is Form.TABLE) as update:
         record = evaluate(
             folder,
             num_examples=num_examples,
             sibling_examples=sibling_examples,
             seed=seed,
             data=data,
-            callback=callback,
+            callback=lambda part: update(f"evaluating on {part}"),
             task=task,
             trust_remote_code=trust_remote_code,
         )

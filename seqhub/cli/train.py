@@ -12,7 +12,7 @@ import typer
 
 from seqhub.cli.errors import USER_MISTAKE, Stopped
 from seqhub.cli.file_summary import summary_rows
-from seqhub.cli.output import Form, grid, plain_warnings, progress_bar, show, stderr
+from seqhub.cli.output import Form, grid, plain_warnings, progress_bar, show, status, stderr
 from seqhub.errors import InvalidConfigError
 from seqhub.models.ids import ModelId
 from seqhub.tasks.ref import FILE
@@ -145,9 +145,7 @@ def train_command(
     """
     form = Form.of(as_json, quiet)
     own = {"output_dir": output_dir, "trackers": tuple(tracker or ()), "record": tuple(recorded or ())}
-    with stderr().status(f"reading {task}") as status:  # of a large file it takes minutes
-        if form is not Form.TABLE or launch().rank != 0:
-            status.stop()
+    with status(f"reading {task}", visible=form is Form.TABLE and launch().rank == 0):  # a large file takes minutes
         config = configured(task, recipe_name, model_option, data_option, options | own)
     if params is not None or state is not None:
         in_id = dict(ModelId.parse(options.get("model") or "lstm").options).get("hidden_size")

@@ -12,7 +12,6 @@ import numpy as np
 from seqhub.data.collate import CollatedArrays, collate_batch
 from seqhub.data.digest import split_digest
 from seqhub.data.source import DataSource
-from seqhub.data.user_sources import resolve_file
 from seqhub.errors import InvalidConfigError, InvalidInputError
 from seqhub.evaluation.import_model import create_record
 from seqhub.evaluation.inference import ModelScorer, generate_targets
@@ -79,7 +78,10 @@ def evaluate(
         if number is not None and not lowest <= number <= MAX_ROWS:
             raise InvalidConfigError.of(name, number, f"{lowest} to {MAX_ROWS:,}")
     record = _record(folder := Path(folder), task)
-    data = None if data is None else resolve_file(data)
+    if data is not None:
+        from seqhub.data.user_sources import resolve_file  # imports Arrow
+
+        data = resolve_file(data)
     definition, config = record.task.definition, record.task.config
     source = DataSource.of_run(record, data, folder)
     model = load_model(folder, definition.schema(config).head, trust_remote_code=trust_remote_code)

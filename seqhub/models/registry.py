@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 import sys
 import warnings
 from contextlib import nullcontext, suppress
@@ -45,6 +46,8 @@ HEADS = {
     "causal": "AutoModelForCausalLM",
     "seq2seq": "AutoModelForSeq2SeqLM",
 }
+
+_AUTO_MAP = re.compile(r"^AUTO_MAP = (\{[^{}]*\})", re.MULTILINE)
 
 
 @cache
@@ -438,10 +441,10 @@ def _auto_map(family: str) -> dict[str, str]:
     name = _configuration(family)
     if name not in sys.modules:
         path = Path(_package(family).__path__[0], f"{name.rpartition('.')[2]}.py")
-        for node in ast.parse(path.read_text(encoding="utf-8")).body if path.is_file() else ():
-            if isinstance(node, ast.Assign) and [ast.unparse(each) for each in node.targets] == ["AUTO_MAP"]:
-                with suppress(ValueError):
-                    return dict(ast.literal_eval(node.value))
+        literal = _AUTO_MAP.search(path.read_text(encoding="utf-8")) if path.is_file() else None
+        if literal is not None:
+            with suppress(ValueError, SyntaxError, TypeError):
+                return dict(ast.literal_eval(literal[1]))
     auto_map: dict[str, str] = import_module(name).AUTO_MAP
     return auto_map
 

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.base import Task
-from seqhub.tasks.rng import BlockRandom
+from seqhub.tasks.rng import BlockRandom, quantiles
 from seqhub.tasks.schema import Batch, ConstantBaseline, IntRange, TaskConfig, TaskSchema
 
 RATE = 1024  # samples per second
@@ -50,7 +50,7 @@ _TURN = 32  # bits of a full turn of the phase
 _CENT = 1 << 20  # frequency as phase per sample: 1/64 of the distance between two bins
 _SINES = 1024  # number of samples of one turn
 _COEFFICIENT = 512  # largest coefficient of the transform; all are integers
-_ROWS_AT_ONCE = 64  # so that the transformed windows stay in the cache
+_ROWS_AT_ONCE = 32  # so that the transformed windows stay in the cache
 _MANTISSA = 11  # bits of a power that determine its logarithm
 _FLOOR = -1.0
 _TONE_THRESHOLD = 2.85  # noise is always below; the largest value is above if a tone fills half of a window or more
@@ -127,21 +127,22 @@ class Chirps(Task[ChirpsConfig]):
         start = random.integers(0, _SINES - 1)  # phase
         deviation = random.integers(QUIETEST, LOUDEST)
         hops = config.length[1] + 1  # a window has two hops
-        audio = random.normal(hops * HOP)
-        audio *= deviation[:, None].astype(np.float32)
-        np.rint(audio, out=audio)
+        noise = random.uint16(hops * HOP)
 
-        first = (lowest + glide * falling) * _CENT
-        change = (1 - 2 * falling) * glide * _CENT // (durations * HOP)  # for each sample
-        n = np.arange(config.duration[1] * HOP)
-        phase = first[:, None] * n + change[:, None] * (n * (n - 1) // 2) + (start * (2**_TURN // _SINES))[:, None]
-        tone = np.take(_sines(), phase >> (_TURN - 10) & (_SINES - 1))
-        tone[n >= durations[:, None] * HOP] = 0
-        by_hop = audio.reshape(-1, hops, HOP)
-        tone_hops = onsets[:, None] + np.arange(config.duration[1])
-        by_hop[np.arange(len(lengths))[:, None], tone_hops] += tone.reshape(-1, config.duration[1], HOP)
-
-        values = spectrogram(audio)
+        phase = start * (2**_TURN // _SINES)
+        first = (lowest + glide * falling) * _CENT  # change of the phase at the first sample
+        change = (1 - 2 * falling) * glide * _CENT // (durations * HOP)  # of it, for each sample
+        values = np.empty((random.size, config.length[1], BINS), dtype=np.float32)
+        for begin in range(0, random.size, _ROWS_AT_ONCE):
+            rows = slice(begin, begin + _ROWS_AT_ONCE)
+            audio = np.take(quantiles(), noise[rows], axis=0, mode="clip")  # never clips; avoids a copy
+            audio *= deviation[rows, None].astype(np.float32)
+            np.rint(audio, out=audio)
+            tones = _tones(phase[rows], first[rows], change[rows], config.duration[1])
+            during = np.arange(config.duration[1]) < durations[rows, None]
+            row, hop = np.nonzero(during)
+            audio.reshape(-1, hops, HOP)[row, hop + onsets[rows][row]] += tones[during]
+            values[rows] = spectrogram(audio)
         values[np.arange(config.length[1]) >= lengths[:, None]] = 0
         seconds = (onsets / _STEPS_A_SECOND).astype(np.float32)
         return Batch(values, lengths, seconds if config.target == "number" else falling)
@@ -172,17 +173,46 @@ def spectrogram(audio: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         (N, samples / HOP - 1, BINS), see the top of this file.
     """
-    windows = np.lib.stride_tricks.sliding_window_view(audio, _WINDOW, axis=1)[:, ::HOP]
-    values = np.empty((*windows.shape[:2], BINS), dtype=np.float32)
-    for first in range(0, len(audio), _ROWS_AT_ONCE):
-        rows = slice(first, first + _ROWS_AT_ONCE)
-        # One small product for each row, which BLAS does not share between threads: this is faster on busy cores
-        waves = np.ascontiguousarray(windows[rows]) @ _coefficients()
-        np.square(waves, out=waves)
-        powers = waves[..., :BINS] + waves[..., BINS:]
-        leading = powers.view(np.uint32) >> np.uint32(23 - _MANTISSA)
-        np.take(_logarithms(), leading, out=values[rows], mode="clip")  # never clips; avoids a copy
+    hops = audio.reshape(len(audio), -1, HOP)
+    earlier, later = hops[:, :-1], hops[:, 1:]
+    # Sample n of a window has the same real coefficient as sample 64 - n, and the opposite imaginary one; those of
+    # sample 0 are 0. Half of a window is read backwards, and the products have half of the terms: all are integers
+    # below 2**24, so the sums are exact. One small product for each row, which BLAS does not share between threads,
+    # is faster on busy cores.
+    backwards = np.empty_like(later)
+    backwards[:, :, 1:] = later[:, :, :0:-1]
+    backwards[:, :, 0] = 0
+    sums, differences = earlier + backwards, earlier - backwards
+    sums[:, :, 0] = later[:, :, 0]
+    real, imaginary = _half_coefficients()
+    powers, waves = sums @ real, differences @ imaginary
+    np.square(powers, out=powers)
+    np.square(waves, out=waves)
+    powers += waves
+    leading = powers.view(np.uint32)
+    leading >>= np.uint32(23 - _MANTISSA)
+    values: NDArray[np.float32] = np.take(_logarithms(), leading, axis=0, mode="clip")  # never clips; avoids a copy
     return values
+
+
+def _tones(
+    phase: NDArray[np.int64], first: NDArray[np.int64], change: NDArray[np.int64], hops: int
+) -> NDArray[np.float32]:
+    """Return tones whose frequency changes linearly: (N, hops, HOP).
+
+    Args:
+        phase: Phase of the first sample (N,), as a fraction of 2**_TURN. Whole turns are lost in 32 bits.
+        first: Change of the phase at the first sample (N,).
+        change: Its change at each sample (N,).
+        hops: Duration.
+    """
+    n = np.arange(hops * HOP, dtype=np.uint32)
+    changes: NDArray[np.uint32] = n * (n - np.uint32(1)) >> np.uint32(1)
+    phases: NDArray[np.uint32] = change[:, None].astype(np.uint32) * changes
+    phases += first[:, None].astype(np.uint32) * n
+    phases += phase[:, None].astype(np.uint32)
+    phases >>= np.uint32(_TURN - 10)
+    return np.take(_sines(), phases, axis=0, mode="clip").reshape(-1, hops, HOP)  # never clips; avoids a copy
 
 
 @cache
@@ -200,6 +230,17 @@ def _coefficients() -> NDArray[np.float32]:
     hann = _COEFFICIENT * (0.5 - 0.5 * np.cos(2 * np.pi * samples / _WINDOW))
     waves: NDArray[np.float32] = np.rint(hann[:, None] * np.hstack([np.cos(turns), np.sin(turns)])).astype(np.float32)
     return waves
+
+
+@cache
+def _half_coefficients() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the real and the imaginary coefficients of samples 0 to 31 and their mirror images, both (HOP, BINS).
+
+    In the place of sample 0, whose coefficients are 0, are those of sample 32, which is its own mirror image.
+    """
+    both = _coefficients()[:HOP].copy()
+    both[0] = _coefficients()[HOP]
+    return both[:, :BINS].copy(), both[:, BINS:].copy()
 
 
 @cache

@@ -28,13 +28,14 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.base import Task
-from seqhub.tasks.rng import BlockRandom, philox_key
+from seqhub.tasks.rng import BlockRandom, philox_key, quantiles
 from seqhub.tasks.schema import CUSTOM, Batch, TaskConfig, TaskSchema
 
 TOPICS = 10  # the first two are the planted ones
 QUESTION, ANSWER = 0, 1
 NOISE = 0.5  # standard deviation of each value
 
+_ROWS_AT_ONCE = 64  # so that the vectors of their topics stay in the cache
 _GRID = 32  # values are multiples of 1 / 32: Parquet needs a third of the space for few different values
 
 
@@ -96,12 +97,15 @@ class Documents(Task[DocumentsConfig]):
         rows = np.arange(random.size)
         topics[rows, np.minimum(one, other)] = np.where(labels == 0, QUESTION, ANSWER)
         topics[rows, np.maximum(one, other)] = np.where(labels == 0, ANSWER, QUESTION)
-        values = random.normal(longest * config.width).reshape(-1, longest, config.width)
-        values *= np.float32(NOISE)
-        values += topic_vectors(config.width)[topics]
-        values *= np.float32(_GRID)
-        np.rint(values, out=values)
-        values *= np.float32(1 / _GRID)
+        words = random.uint16(longest * config.width).reshape(-1, longest, config.width)
+        values = np.empty(words.shape, dtype=np.float32)
+        is_positive = topic_vectors(config.width) > 0
+        for first in range(0, random.size, _ROWS_AT_ONCE):
+            part = slice(first, first + _ROWS_AT_ONCE)
+            numbers = np.take(is_positive, topics[part], axis=0).astype(np.uint32)
+            numbers <<= np.uint32(16)
+            numbers |= words[part]
+            np.take(_values(), numbers, out=values[part], mode="clip")  # never clips; avoids a copy
         values[np.arange(longest) >= lengths[:, None]] = 0
         return Batch(values, lengths, labels)
 
@@ -111,6 +115,15 @@ class Documents(Task[DocumentsConfig]):
         if sorted(planted) != [QUESTION, ANSWER]:
             raise InvalidInputError(f"chunks with topics {topics}: topics 0 and 1 must occur once each")
         return self.labels[planted[0] == ANSWER]
+
+
+@cache
+def _values() -> NDArray[np.float32]:
+    """Return the values of a sign and a 16-bit word of the noise, by the number with this sign in bit 16: (131072,)."""
+    noise = quantiles() * np.float32(NOISE)
+    exact = np.concatenate([noise - np.float32(1), noise + np.float32(1)])
+    multiples: NDArray[np.float32] = np.rint(exact * np.float32(_GRID)) * np.float32(1 / _GRID)
+    return multiples
 
 
 @cache

@@ -79,11 +79,13 @@ class Echo(Task[EchoConfig]):
         longest = config.length[1]
         words = random.uint16(-(-longest // 16))
         bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")[:, :longest]
-        labels = np.full(bits.shape, NO_LABEL, np.int64)
+        labels = np.empty(bits.shape, np.int64)
+        labels[:, : config.echo_step] = NO_LABEL
         labels[:, config.echo_step :] = bits[:, : -config.echo_step]
         characters = bits + np.uint8(_ZERO)
-        padded = np.arange(longest) >= lengths[:, None]
-        characters[padded], labels[padded] = PAD_ID, NO_LABEL
+        if config.length[0] < longest:
+            padded = np.arange(longest) >= lengths[:, None]
+            characters[padded], labels[padded] = PAD_ID, NO_LABEL
         return Batch(characters, lengths, labels)
 
     def solve(self, sequence: str, echo_step: int = 3) -> list[str | None]:

@@ -32,7 +32,7 @@ def philox_key(parameters: Mapping[str, object]) -> int:
 
 
 @cache
-def _quantiles() -> NDArray[np.float32]:
+def quantiles() -> NDArray[np.float32]:
     """Return the quantiles (k + 1/2) / 65,536 of the standard normal distribution: (65536,)."""
     normal = NormalDist()
     upper = np.array([normal.inv_cdf((k + 0.5) / 65_536) for k in range(32_768, 65_536)], dtype=np.float32)
@@ -75,22 +75,46 @@ class BlockRandom:
         """Return uniform integers like `integers`, `count` for each example: (size, count)."""
         return _in_range(self._take(4 * count).view("<u4").reshape(self.size, count), low, high)
 
-    def uniform(self, count: int) -> NDArray[np.float32]:
-        """Return uniform numbers in [0, 1), multiples of 2**-24: (size, count)."""
-        words = self._take(4 * count).view("<u4").reshape(self.size, count)
-        return (words >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
+    def uniform(self, count: int, below: float = 1.0) -> NDArray[np.float32]:
+        """Return uniform numbers in [0, below), multiples of below * 2**-24: (size, count).
 
-    def normal(self, count: int) -> NDArray[np.float32]:
+        Args:
+            count: Numbers of each example.
+            below: Upper bound, a power of two, so that the product is exact.
+        """
+        words = self._take(4 * count).view("<u4").reshape(self.size, count)
+        words >>= np.uint32(8)
+        # Conversion of int32 is faster than of uint32
+        return np.multiply(words.view(np.int32), np.float32(below * 2**-24), dtype=np.float32)
+
+    def permutations(self, count: int) -> NDArray[np.uint32]:
+        """Return random orders of `count` indices, at most 256: (size, count).
+
+        They are those that sort the numbers of `uniform`; of equal numbers the first is first.
+        """
+        words = self._take(4 * count).view("<u4").reshape(self.size, count)
+        words &= np.uint32(0xFFFFFF00)
+        words |= np.arange(count, dtype=np.uint32)
+        words.sort(axis=1)  # four times as fast as the order of the numbers
+        words &= np.uint32(0xFF)
+        return words
+
+    def normal(self, count: int, table: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Return numbers of the standard normal distribution: (size, count).
 
         Each is one of 65,536 equally probable quantiles, from a table. This is as fast as NumPy's generator and gives
         the same numbers on every machine, which formulas with logarithms do not guarantee. The largest is below 4.3.
+
+        Args:
+            count: Numbers of each example.
+            table: Values that replace those of `quantiles`, such as their multiples.
         """
         words = self.uint16(count).ravel()
+        table = quantiles() if table is None else table
         numbers = np.empty(len(words), dtype=np.float32)
         for first in range(0, len(words), _WORDS_AT_ONCE):
             part = slice(first, first + _WORDS_AT_ONCE)
-            np.take(_quantiles(), words[part], out=numbers[part], mode="clip")  # never clips; avoids a copy
+            np.take(table, words[part], out=numbers[part], mode="clip")  # never clips; avoids a copy
         return numbers.reshape(self.size, count)
 
     def uint16(self, count: int) -> NDArray[np.uint16]:
@@ -104,9 +128,9 @@ class BlockRandom:
 
 
 def _in_range(words: NDArray[np.uint32], low: int, high: int) -> NDArray[np.int64]:
-    numbers = words.astype(np.uint64)
-    numbers *= np.uint64(high - low + 1)
+    numbers = np.multiply(words, np.uint64(high - low + 1), dtype=np.uint64)
     numbers >>= np.uint64(32)
     found = numbers.view(np.int64)
-    found += low
+    if low:
+        found += low
     return found

@@ -21,6 +21,8 @@ words stays at the chance level, 1/2. `short` has 6 to 9 words between subject a
 """
 
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,47 +108,35 @@ class Sentiment(Task[SentimentConfig]):
         link = self._words(random, LINKS)
         subjects = self._words(random, AFFIRMING), self._words(random, NEGATING)
         adjectives = self._words(random, PRAISING), self._words(random, DAMNING)
-        topics = np.full(random.size, self.vocabulary.ids[TOPIC]), self._words(random, OTHERS)
-        clauses = [
-            self._clause(
-                config,
-                random,
-                subject=np.where(negated ^ other, subjects[1], subjects[0]),
-                topic=topics[other],
-                adjective=np.where(damned ^ other, adjectives[1], adjectives[0]),
-            )
-            for other in (0, 1)
-        ]
-        order = topic_first[:, None].astype(bool)
-        ids = np.concatenate(
-            [np.where(order, *clauses), link[:, None], np.where(order, clauses[1], clauses[0])], axis=1
-        )
-        lengths = (ids != PAD_ID).sum(axis=1)
-        words_first = np.argsort(ids == PAD_ID, axis=1, kind="stable")
-        ids = np.take_along_axis(ids, words_first, axis=1)[:, : config.length[1]]
-        return Batch(ids.astype(np.uint16), lengths, negated ^ damned)
+        topics = self.vocabulary.ids[TOPIC], self._words(random, OTHERS)
+        fewest, most = config.occasions
+        words = np.empty((random.size, _words_of_parts(most)), dtype=np.uint16)
+        words[:, -2], words[:, -1] = link, PAD_ID
+        counts = []
+        for other, clause in enumerate(np.split(words[:, :-2], 2, axis=1)):
+            counts.append(random.integers(fewest, most))
+            clause[:, 0] = np.where(negated ^ other, subjects[1], subjects[0])
+            chosen = random.integers_2d(0, len(OCCASIONS) - 1, most)
+            clause[:, 1:-_REST] = self._ids(OCCASIONS)[chosen].reshape(random.size, -1)
+            verb = self._words(random, VERBS)
+            that, the, was = (self.vocabulary.ids[word] for word in ("that", "the", "was"))
+            adjective = np.where(damned ^ other, adjectives[1], adjectives[0])
+            for place, word in enumerate((verb, that, the, topics[other], was, adjective), -_REST):
+                clause[:, place] = word
+        kind = (topic_first * (most - fewest + 1) + counts[0] - fewest) * (most - fewest + 1) + counts[1] - fewest
+        places = np.take(_places(config.occasions), kind, axis=0)
+        places += (np.arange(random.size) * words.shape[1])[:, None]
+        ids = words.reshape(-1)[places]
+        lengths = _OCCASION * (counts[0] + counts[1]) + 2 * (1 + _REST) + 1
+        return Batch(ids, lengths, negated ^ damned)
 
-    def _clause(
-        self,
-        config: SentimentConfig,
-        random: BlockRandom,
-        subject: NDArray[np.int64],
-        topic: NDArray[np.int64],
-        adjective: NDArray[np.int64],
-    ) -> NDArray[np.int64]:
-        """Return ids (N, T) of a clause, padded with PAD_ID to the largest number of occasions."""
-        count = random.integers(*config.occasions)
-        most = config.occasions[1]
-        chosen = random.integers_2d(0, len(OCCASIONS) - 1, most)
-        known = np.array([self.vocabulary.encode(occasion) for occasion in OCCASIONS])
-        occasions = np.where((np.arange(most) < count[:, None])[:, :, None], known[chosen], PAD_ID)
-        that, the, was = (np.full(random.size, self.vocabulary.ids[word]) for word in ("that", "the", "was"))
-        rest = [self._words(random, VERBS), that, the, topic, was, adjective]
-        return np.column_stack([subject, occasions.reshape(random.size, -1), *rest])
-
-    def _words(self, random: BlockRandom, words: tuple[str, ...]) -> NDArray[np.int64]:
+    def _words(self, random: BlockRandom, words: tuple[str, ...]) -> NDArray[np.uint16]:
         """Return ids (N,) of a random one of `words` for each sentence."""
-        return np.array([self.vocabulary.ids[word] for word in words])[random.integers(0, len(words) - 1)]
+        return self._ids(words)[random.integers(0, len(words) - 1)].ravel()
+
+    def _ids(self, texts: tuple[str, ...]) -> NDArray[np.uint16]:
+        """Return the ids of texts with an equal number of words: (texts, words)."""
+        return np.array([self.vocabulary.encode(text) for text in texts], dtype=np.uint16)
 
     def solve(self, sequence: str) -> str:
         words = sequence.split(" ")
@@ -160,6 +150,33 @@ class Sentiment(Task[SentimentConfig]):
         raise InvalidInputError(
             f"{sequence[:60]!r} is not a valid {self.name} sentence: must be two clauses, one of them about the {TOPIC}"
         )
+
+
+def _words_of_parts(most: int) -> int:
+    """Return the number of words of two clauses with `most` occasions each, a link and padding."""
+    return 2 * (1 + _OCCASION * most + _REST) + 2
+
+
+@cache
+def _places(occasions: IntRange) -> NDArray[np.int64]:
+    """Return where the words of a sentence are among its parts (kinds, T).
+
+    The parts are the clause about the film and the other one, with the largest number of occasions, a link and padding.
+    Sentences of a kind have the same first clause and the same numbers of occasions in both.
+    """
+    fewest, most = occasions
+    parts = _words_of_parts(most)
+    clause, (link, padding) = parts // 2 - 1, (parts - 2, parts - 1)
+    kinds = []
+    for film_first, *counts in product((0, 1), range(fewest, most + 1), range(fewest, most + 1)):
+        clauses = [
+            [*range(start, start + 1 + _OCCASION * count), *range(start + clause - _REST, start + clause)]
+            for start, count in zip((0, clause), counts, strict=True)
+        ]
+        first, second = clauses if film_first else clauses[::-1]
+        sentence = [*first, link, *second]
+        kinds.append(sentence + [padding] * (parts - 1 - len(sentence)))
+    return np.array(kinds)
 
 
 def _read(clause: list[str]) -> tuple[str, str, str] | None:

@@ -14,6 +14,7 @@ rows of `test`. The chance level is 1/2.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from seqhub.errors import InvalidInputError
 from seqhub.tasks.base import Task
-from seqhub.tasks.rng import BlockRandom
+from seqhub.tasks.rng import BlockRandom, quantiles
 from seqhub.tasks.schema import Batch, TaskConfig, TaskSchema
 
 CORNERS = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]], dtype=np.float32)  # A B C D, clockwise
@@ -80,9 +81,10 @@ class Square(Task[SquareConfig]):
         lengths = random.integers(*config.length)
         labels = random.integers(0, 1)
         longest = config.length[1]
-        noise = random.normal(2 * longest).reshape(-1, longest, 2) * np.float32(NOISE)
-        points = _corners(bases, labels)[:, :longest] + noise
-        points[np.arange(longest) >= lengths[:, None]] = 0
+        points = random.normal(2 * longest, _noise()).reshape(-1, longest, 2)
+        points += _sequences()[:, :longest][2 * bases + labels]
+        if config.length[0] < longest:
+            points[np.arange(longest) >= lengths[:, None]] = 0
         return Batch(points, lengths, labels)
 
     def rows(self, config: SquareConfig, split: str) -> Batch | None:
@@ -108,6 +110,17 @@ def _corners(bases: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.
     order = np.where(labels[:, None] == 1, steps, steps[::-1])
     corners: NDArray[np.float32] = CORNERS[(bases[:, None] + order) % 4]
     return corners
+
+
+@cache
+def _noise() -> NDArray[np.float32]:
+    return quantiles() * np.float32(NOISE)
+
+
+@cache
+def _sequences() -> NDArray[np.float32]:
+    """Return the corners of all bases and labels: (8, 4, 2), the number of a sequence is 2 * base + label."""
+    return _corners(*np.divmod(np.arange(8), 2))
 
 
 def _tutorial_rows(seed: int) -> Batch:

@@ -80,12 +80,16 @@ class Windows(Task[WindowsConfig]):
         k, windows = config.window, config.windows
         labels = random.integers(0, k - 1)
         dissent = random.integers_2d(1, k - 1, windows)  # added to the label where a window votes for another class
-        order = random.uniform(windows).argsort(axis=1, kind="stable")
-        heights = random.uniform(windows)
-        values = random.uniform(windows * k).reshape(-1, windows, k) / 2
-        votes = np.where(order <= windows // 2, labels[:, None], labels[:, None] + dissent)
-        places = (votes - np.arange(windows)) % k
-        np.put_along_axis(values, places[..., None], (np.float32(0.75) + heights / 4)[..., None], axis=2)
+        dissent *= random.permutations(windows) > windows // 2  # more than half of the windows agree
+        heights = random.uniform(windows, below=1 / 4)
+        heights += np.float32(0.75)
+        values = random.uniform(windows * k, below=1 / 2)
+        votes = dissent
+        votes += labels[:, None]
+        votes += -np.arange(windows) % k
+        places = (np.arange(3 * k) % k)[votes]  # faster than a remainder
+        places += np.arange(places.size).reshape(places.shape) * k
+        values.reshape(-1)[places] = heights
         return Batch(values.reshape(-1, windows * k, 1), np.full(len(labels), windows * k), labels)
 
     def solve(self, sequence: Any, window: int = 4) -> str:

@@ -1,6 +1,7 @@
 """Data loaders for training and validation."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from seqhub.data.collate import CollatedArrays
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _VALIDATION_BATCH = 1024  # sequences
+_FIRST_ROWS = 128  # of a validation
 
 
 def data_source(config: TrainConfig) -> DataSource:
@@ -51,6 +53,9 @@ class ValidationRows:
     Each validation reads fixed rows from the first one. Generated rows continue through their stream, so that every
     validation has new rows. Both hold for any number of processes, and after a validation that ended early.
 
+    The first rows of a validation are a batch of their own, since most validations of a run fail, and a few rows are
+    enough to see that. Without them a validation has the same rows; a validation with a loss needs all rows anyway.
+
     Args:
         config: Settings of the run.
         source: Source of the rows.
@@ -65,6 +70,7 @@ class ValidationRows:
         size = source.split("validation").size
         self.rows = config.evaluate_size if size is None else min(config.evaluate_size, size)
         self._loader = validation_loader(config, source, rank, world_size)
+        self._first = 0 if config.computes_validation_loss else _FIRST_ROWS
 
     def batches(self) -> "Iterator[tuple[dict[str, Tensor], int]]":
         """Yield the batches of one validation: the rows of this process, and the number of rows of all processes."""
@@ -73,9 +79,11 @@ class ValidationRows:
         for batch in self._loader:
             rows = self._loader.rows_seen - before
             used, before = min(rows, remaining), self._loader.rows_seen
-            local = max(0, used - self._loader.slice_of(rows).start)  # unused rows are at the end of the batch
-            yield {name: tensor[:local] for name, tensor in batch.items()}, used
-            remaining -= used
+            start = self._loader.slice_of(rows).start
+            for part in self._parts(used, is_first=remaining == self.rows):
+                local = slice(max(0, part.start - start), max(0, part.stop - start))  # empty in other processes
+                yield {name: tensor[local] for name, tensor in batch.items()}, part.stop - part.start
+            remaining -= used  # unused rows are at the end of the batch
             if not remaining:
                 return
 
@@ -85,8 +93,14 @@ class ValidationRows:
         remaining = self.rows
         while remaining:
             rows = self._loader.next_arrays(1)[:remaining]
-            yield rows
+            for part in self._parts(len(rows), is_first=remaining == self.rows):
+                yield rows[part]
             remaining -= len(rows)
+
+    def _parts(self, rows: int, *, is_first: bool) -> list[slice]:
+        """Return the parts of a batch: of the first one, the first rows and the others."""
+        cuts = [0, self._first, rows] if is_first and 0 < self._first < rows else [0, rows]
+        return [slice(*ends) for ends in pairwise(cuts)]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position in the stream as plain JSON values."""

@@ -1,6 +1,6 @@
 """Check for a main guard in scripts that start processes."""
 
-import multiprocessing
+import sys
 
 from seqhub.errors import InvalidConfigError
 
@@ -22,5 +22,6 @@ def require_main_guard() -> None:
 
     The exit code makes `Worker` raise MissingGuardError in the process that started it.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # the test of `multiprocessing.spawn`
+    module = sys.modules.get("multiprocessing.process")  # a worker process has imported it
+    if module is not None and getattr(module.current_process(), "_inheriting", False):  # the test of `spawn`
         raise SystemExit(GUARD_CODE)

@@ -59,7 +59,7 @@ def test_results_name_no_path_of_the_machine(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
     monkeypatch.setattr("benchmarks.access._EXAMPLES", 2)  # faster
     rows = get_benchmark("access").run(1)
-    command.save("access", "A title.", 1, rows)
+    command.save("access", "A title.", 1, rows, 0.5)
     text = (tmp_path / "results" / "access.json").read_text()
     result = json.loads(text)
     assert [row["case"] for row in result["rows"]] == [row.case for row in rows]

@@ -60,11 +60,38 @@ def test_random_labels_are_never_solved(tmp_path: Path, coins: Path) -> None:
     record = train(config)
     assert record is not None
     assert record.criteria["accuracy>=0.999"] is None
-    assert {rows for _, rows in validations(config)} == {1024}  # each ends early, at the same row
+    assert {rows for _, rows in validations(config)} == {128}  # each ends early, at the same row
     with pytest.raises(StopError):
         train(on_coins(coins, tmp_path / "stopped"), callback=stop_after(80))
     train(on_coins(coins, tmp_path / "stopped"), resume=True)
     assert validations(on_coins(coins, tmp_path / "stopped")) == validations(config)
+
+
+@pytest.mark.skipif(reason() is not None, reason="no native library")
+@pytest.mark.parametrize("task_id", ["qrsu/easy", "echo/step1"])
+def test_the_first_rows_decide_like_whole_batches(
+    tmp_path: Path, task_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the results of validations that fail differ: they are those of fewer rows."""
+    settings = {"hidden_size": 8, "initialization": "forget_bias", "learning_rate": 0.02, "max_grad_norm": 1.0}
+    config = TrainConfig(
+        task=task_id, output_dir=tmp_path / "run", batch_size=16, evaluate_every=320, accuracy=0.999, **settings
+    )
+    runs = []
+    for first in (128, 0):
+        monkeypatch.setattr("seqhub.training.dataloaders._FIRST_ROWS", first)
+        runs.append(train_native(config))
+    few, whole = runs
+    assert few.record.criteria == whole.record.criteria
+    assert few.record.sequences_seen == whole.record.sequences_seen < config.max_sequences
+    assert all((few.model.weights[name] == each).all() for name, each in whole.model.weights.items())
+    pairs = list(zip(few.history, whole.history, strict=True))
+    assert [one["loss"] for one, _ in pairs] == [other["loss"] for _, other in pairs]
+    examples = [(one["validation_examples"], other["validation_examples"]) for one, other in pairs]
+    assert examples[0] == (128, 1_024)
+    assert examples[-1] == (config.evaluate_size, config.evaluate_size)
+    last = [each[-1]["validation_accuracy"] for each in (few.history, whole.history)]
+    assert last[0] == pytest.approx(last[1], abs=1e-12)  # the order of sums of shares differs
 
 
 @pytest.mark.parametrize("size", [1, 7, 1_000, 1_024, COINS, 5_000])
@@ -188,9 +215,9 @@ class FixedAnswers(torch.nn.Module):
         (10, 0.9, 1, 10),
         (10, 0.9, 2, 10),
         (1_025, 0.9, 102, 1_025),  # the largest allowed number
-        (1_025, 0.9, 103, 1_024),
+        (1_025, 0.9, 103, 128),
         (5_000, 0.9, 102, 1_025),  # of the rows of the split, fewer than requested
-        (5_000, 0.9, 103, 1_024),
+        (5_000, 0.9, 103, 128),
     ],
 )
 def test_a_validation_ends_early_only_below_the_threshold(
