@@ -32,6 +32,7 @@ WRONG = {  # arguments with an unknown name at their end
     "dataset_scripts": ("build qrs", "publish --namespace me qrs", "verify --source me qrs", "render qrs"),
     "model_cards": ("release qrsu/easier", "render qrsu-easier-lstm"),
     "benchmarks": ("loaders",),
+    "tests.server.suite.run": ("--suite hubs",),  # it runs tests by name
 }
 
 

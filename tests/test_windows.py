@@ -72,7 +72,7 @@ with running("hub") as hub:
 
 @pytest.mark.parametrize("job", [TRAINING, SERVING], ids=["training", "serving"])
 def test_the_main_job_runs_without_posix(job: str, tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "tests.helpers.without_posix", START + job]
+    line = [sys.executable, "-m", "tests.helpers.without_posix", "-c", START + job]
     settings = {"PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
     environment = {**os.environ, **settings, "NO_PROXY": "127.0.0.1"}
     done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400)
@@ -90,7 +90,7 @@ with io.try_lock_folder(folder) as mine:
 with io.try_lock_folder(folder) as later:
     print(later, [path.name for path in folder.parent.iterdir()])
 """
-    line = [sys.executable, "-m", "tests.helpers.without_posix", program, str(tmp_path / "run")]
+    line = [sys.executable, "-m", "tests.helpers.without_posix", "-c", program, str(tmp_path / "run")]
     (tmp_path / "run").mkdir()
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.stdout == "False True False\nTrue ['.run.lock', 'run']\n", done.stdout + done.stderr

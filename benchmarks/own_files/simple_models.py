@@ -14,8 +14,8 @@ Penalties are chosen on the validation rows, among five. The model is then fitte
 so that it has seen more rows than seqhub, which does not train on the validation rows.
 """
 
+import argparse
 import json
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -254,9 +254,13 @@ def neighbouring_steps(parts: Parts) -> Found:
 
 
 def main() -> None:
-    """Print the result for a file as JSON: `simple_models FILE TASK OPTIONS`, called by `run`."""
-    file, task, options = sys.argv[1:]
-    source = DataSource(TaskRef.parse(task), Path(file), json.loads(options))
+    """Print the result for a file as JSON; called by `run`."""
+    parser = argparse.ArgumentParser(description="Print the result of a simple model for a file, as JSON.")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("task", type=TaskRef.parse, help="kind of the rows, as in file/text-class")
+    parser.add_argument("options", type=json.loads, help="options for reading the file, as JSON")
+    given = parser.parse_args()
+    source = DataSource(given.task, given.file, given.options)
     started = time.perf_counter()
     name, value = measure(source)
     print(json.dumps({"name": name, "value": value, "seconds": round(time.perf_counter() - started, 1)}))

@@ -4,6 +4,7 @@ Started by `seqhub.server.pickle_scan`. Resource limits bound its memory and pro
 server closes the pipe.
 """
 
+import argparse
 import ctypes
 import io
 import signal
@@ -83,7 +84,9 @@ def limit_this_process(memory_bytes: int) -> None:
 
 
 def main() -> None:
-    limit_this_process(int(sys.argv[1]))
+    parser = argparse.ArgumentParser(description="Scan the files on standard input for pickles.")
+    parser.add_argument("memory", type=int, help="largest memory of this process, in bytes")
+    limit_this_process(parser.parse_args().memory)
     import picklescan.scanner  # noqa: F401  loaded before the first file
 
     for line in sys.stdin.buffer:

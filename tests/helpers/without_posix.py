@@ -1,9 +1,10 @@
 """Process without the modules, functions and signals that Windows lacks, to run programs of seqhub in.
 
-`python -m tests.helpers.without_posix PROGRAM` hides them from all libraries where this is possible, else from seqhub,
-and then runs the text of a program.
+`python -m tests.helpers.without_posix -c PROGRAM` hides them from all libraries where this is possible, else from
+seqhub, and then runs the text of a program.
 """
 
+import argparse
 import builtins
 import os
 import signal
@@ -68,6 +69,10 @@ def _missing(module: ModuleType, name: str) -> NoReturn:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Run a program without what Windows lacks.")
+    parser.add_argument("-c", dest="program", required=True, help="text of the program; its arguments follow")
+    parser.add_argument("arguments", nargs="*")
+    given = parser.parse_args()
+    sys.argv[1:] = given.arguments
     hide()
-    program = sys.argv.pop(1)
-    exec(compile(program, "<program>", "exec"), {"__name__": "__main__"})
+    exec(compile(given.program, "<program>", "exec"), {"__name__": "__main__"})

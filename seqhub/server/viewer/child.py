@@ -9,6 +9,7 @@ Where processes cannot fork (Windows), the server starts this module with the ar
 reads queries from standard input and writes responses to standard output, without a limit on memory.
 """
 
+import argparse
 import ctypes
 import gc
 import json
@@ -63,13 +64,16 @@ class Pipes:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description="Answer queries of the dataset viewer.")
+    parser.add_argument("worker", nargs="?", choices=["worker"], help="serve standard input and output")
+    is_worker = parser.parse_args().worker is not None
     _limit_process()
     sys.meta_path.insert(0, _WithoutPandas())
     import pyarrow as pa
 
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    if sys.argv[1:] == ["worker"]:
+    if is_worker:
         stream = Pipes(sys.stdin.buffer, sys.stdout.buffer)
         sys.stdout = sys.stderr
         _serve(stream)
