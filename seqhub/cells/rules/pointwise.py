@@ -2,6 +2,8 @@
 
 import math
 
+import torch
+
 from seqhub.cells import arrays
 from seqhub.cells.graph import Value
 from seqhub.cells.lowering import FILLS, Lowering, refs_of
@@ -171,6 +173,19 @@ def _addcmul(low: Lowering, operation: Operation) -> Value:
     value, one, two = low.operands(operation, "self", "tensor1", "tensor2")
     op = "mul" if operation.name.startswith("addcmul") else "div"
     return low.apply("add", value, low.scaled(low.apply(op, one, two), operation.argument("value", 1)))
+
+
+@rule("nan_to_num")
+def _nan_to_num(low: Lowering, operation: Operation) -> Value:
+    value, limits = low.value(operation.args[0]), torch.finfo(low.dtype)
+    for name, number, found in (
+        ("posinf", limits.max, low.apply("eq", value, low.value(math.inf))),
+        ("neginf", limits.min, low.apply("eq", value, low.value(-math.inf))),
+        ("nan", 0.0, low.apply("ne", value, value)),
+    ):
+        given = operation.argument(name)
+        value = low.apply("where", found, low.value(number if given is None else given), value)
+    return value
 
 
 @rule("copy")
