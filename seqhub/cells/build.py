@@ -130,6 +130,9 @@ def _compile(source: str, compiler: tuple[str, ...], flags: tuple[str, ...]) -> 
         try:
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=_SECONDS)
             return library.read_bytes()
+        except subprocess.TimeoutExpired as error:
+            reason = f"it took more than {_SECONDS} seconds"
+            raise NotCompilableError(f"the compiler {compiler[0]} failed: {reason}") from error
         except FileNotFoundError as error:
             raise NotCompilableError(f"the compiler {compiler[0]} failed: it made no library") from error
         except (OSError, subprocess.SubprocessError) as error:

@@ -37,7 +37,7 @@ def test_compiler_missing_or_broken(compiler: str, empty_cache: Path, monkeypatc
     assert libraries(empty_cache) == []
 
 
-@pytest.mark.parametrize("script", ["exit 0", ': > "$library"', 'head -c 5000 /dev/zero > "$library"'])
+@pytest.mark.parametrize("script", ["exit 0", "exec sleep 60", ': > "$library"', 'head -c 5000 /dev/zero > "$library"'])
 def test_compiler_that_makes_no_library(
     script: str, empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,7 +48,9 @@ def test_compiler_that_makes_no_library(
     )
     compiler.chmod(0o755)
     monkeypatch.setenv("CXX", str(compiler))
-    line = "made no library" if script == "exit 0" else "the compiled library cannot be loaded"
+    monkeypatch.setattr(build, "_SECONDS", 5)
+    lines = {"exit 0": "failed: it made no library", "exec sleep 60": "failed: it took more than 5 seconds"}
+    line = lines.get(script, "the compiled library cannot be loaded")
     with pytest.warns(PlainLoopWarning, match=line):
         is_right(nn.GRUCell(2, 3))
     is_right(nn.GRUCell(2, 3))  # without another warning

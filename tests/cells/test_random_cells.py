@@ -164,7 +164,7 @@ class RandomCell(nn.Module):
 
 instructions = st.tuples(st.sampled_from([*UNARY, *BINARY, *WEIGHTED]), st.integers(0, 20), st.integers(0, 20))
 NUMBER = int(os.environ.get("SEQHUB_TEST_CELLS", "8"))
-BATCH = min(NUMBER, 20)  # cells that are compiled together
+BATCH = min(NUMBER, 25)  # cells that are compiled together
 PHASES = (Phase.explicit, Phase.generate)  # shrinking compiles hundreds of cells
 SPECS = st.tuples(
     st.lists(instructions, min_size=1, max_size=10),
