@@ -147,6 +147,10 @@ def is_sorted(self: Any, h: Tensor) -> Tensor:
     return h.sort(1).values * self.w.bias
 
 
+def is_rounded(self: Any, h: Tensor) -> Tensor:
+    return torch.round(h, decimals=1) + h * self.w.bias
+
+
 def by_sequence(self: Any, h: Tensor) -> Tensor:
     return torch.stack([h[row] * 0.5 for row in range(len(h))])
 
@@ -167,6 +171,7 @@ PLAIN: dict[Any, tuple[dict[str, Any], str]] = {
     is_one_hot: ({}, "depend on the values of tensors (test_bad_cells.py:"),
     has_indices: ({}, "max: a result of torch.int64 is not supported (test_bad_cells.py:"),
     is_sorted: ({}, "sort: not supported (test_bad_cells.py:"),
+    is_rounded: ({}, "round: rounding to decimals is not supported (test_bad_cells.py:"),
     by_sequence: ({}, "select: the operations of a step depend on the values or on the batch size"),
     of_list: ({"rates": [torch.tensor(0.5)]}, "a step reads a tensor in the attribute rates; register it as a buffer"),
     is_normed: ({"norm": nn.BatchNorm1d(X)}, "in place (test_bad_cells.py:"),

@@ -139,6 +139,7 @@ OPERATIONS: dict[str, Operation] = {
         torch.stack([y[:, :3], y[:, 3:].sin()], dim=2).flatten(1) + torch.stack(y.unbind(1), 1)
     ),
     "matrix of one unit": lambda cell, y: y[:, :1].expand(-1, H) * y[:, 1].unsqueeze(1) + y.mv(cell.exponent)[:, None],
+    "truth values": lambda cell, y: y * (y > 0.1).to(y.dtype) + y.flip(1) * y.trunc().bool() + y * ((y > 0) & ~(y > 1)),
     "items that are set": set_items,
     "views in place": views_in_place,
     "indexed items": indexed_items,

@@ -19,7 +19,7 @@ def _unary(name: str, op: str) -> None:
 
 for _name in (
     *("neg", "tanh", "sigmoid", "relu", "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "abs", "sin", "cos", "erf"),
-    *("floor", "ceil", "trunc", "round", "sign", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh"),
+    *("floor", "ceil", "trunc", "sign", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh"),
     *("atanh", "erfc"),
 ):
     _unary(_name, _name)
@@ -27,7 +27,7 @@ _unary("sgn", "sign")
 _unary("detach", "detach")
 _unary("clone", "copy")
 _unary("special_expit", "sigmoid")
-for _name in ("alias", "lift_fresh", "contiguous", "_to_copy", "positive"):
+for _name in ("alias", "lift_fresh", "contiguous", "positive"):
     RULES[_name] = lambda low, operation: low.value(operation.args[0])
 
 
@@ -72,6 +72,21 @@ def _div(low: Lowering, operation: Operation) -> Value:
     if operation.argument("rounding_mode") is not None:
         raise operation.error("rounded division is not supported")
     return low.apply("div", *low.operands(operation, "self", "other"))
+
+
+@rule("_to_copy")
+def _to_copy(low: Lowering, operation: Operation) -> Value:
+    value, (result,) = low.value(operation.args[0]), refs_of(operation.results)
+    if low.is_bool(result) and not low.is_bool(operation.args[0]):
+        return low.apply("ne", value, low.value(0.0))
+    return value
+
+
+@rule("round")
+def _round(low: Lowering, operation: Operation) -> Value:
+    if operation.argument("decimals", 0) != 0:
+        raise operation.error("rounding to decimals is not supported")
+    return low.apply("round", low.value(operation.args[0]))
 
 
 @rule("reciprocal")
