@@ -138,7 +138,8 @@ class Lowering:
                 raise operation.error(f"a result of shape {tuple(tensor.shape)} is not supported")
             self.batch[result.index] = value
             target = targets[position] if len(targets) == len(values) else None
-            if target and len(value.pieces) == 1 and value.pieces[0].args:
+            # autograd detaches the results that it saves, which is not a part of the line
+            if target and name != "detach" and len(value.pieces) == 1 and value.pieces[0].args:
                 # the last operation of a line has the name of its variable
                 before = self._named.get((operation.line, target))
                 if before is not None:
