@@ -115,8 +115,8 @@ PAPERS = {
         "https://www.mdpi.com/2079-9292/13/16/3204",
     ),
     "MCLSTM": Paper(
-        "",
-        "",
+        "Ben-Ari, Itamar and others",
+        "Sequence Modeling Using a Memory Controller Extension for LSTM",
         2017,
         "https://www.intel.com/content/dam/www/public/us/en/ai/documents/Sequence-Modeling-NIPS-2017.pdf",
     ),

@@ -95,7 +95,7 @@ def compact(graph: Graph, value: Value) -> Value:
 
 
 def broadcast(graph: Graph, values: Sequence[Value]) -> list[Value]:
-    """Return values with one shape, by the rules of torch; a value of one unit stays as it is.
+    """Return values with one shape, by the rules of torch, except values of one unit.
 
     Raises:
         NotCompilableError: Sequences of the batch are mixed.

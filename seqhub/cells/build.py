@@ -8,9 +8,12 @@ which is checked before it is loaded.
 import ctypes
 import hashlib
 import os
+import platform
+import re
 import shutil
 import subprocess
 import tempfile
+import time
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +27,8 @@ MAX_BYTES = 256 << 20  # of all libraries in the cache; the ones that were used 
 _SUFFIX = ".so"
 _DIGEST_BYTES = 32
 _SECONDS = 120
+_TEMPORARY = re.compile(r"\..+\.so\.[0-9a-f]+")
+_LEFTOVER_SECONDS = 3600
 _COMPILERS = ("c++", "g++", "clang++")
 _FLAGS = (
     *("-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti"),
@@ -49,6 +54,7 @@ def cache_folder() -> Path:
 def clear_cache() -> tuple[int, int]:
     """Remove all compiled kernels; return their number and their size in bytes."""
     files = _libraries()
+    _remove_leftovers()
     size = sum(each.stat().st_size for each in files)
     for each in files:
         each.unlink(missing_ok=True)
@@ -58,6 +64,17 @@ def clear_cache() -> tuple[int, int]:
 def _libraries() -> list[Path]:
     folder = cache_folder()
     return [each for each in folder.iterdir() if each.suffix == _SUFFIX] if folder.is_dir() else []
+
+
+def _remove_leftovers() -> None:
+    """Remove temporary files of processes that were ended while they wrote a library."""
+    folder = cache_folder()
+    for each in folder.iterdir() if folder.is_dir() else ():
+        try:
+            if _TEMPORARY.fullmatch(each.name) and time.time() - each.stat().st_mtime > _LEFTOVER_SECONDS:
+                each.unlink()
+        except OSError:  # removed by another process, or not ours to remove
+            continue
 
 
 def instruction_set() -> str:
@@ -82,7 +99,7 @@ def load_library(source: str, instructions: str | None = None) -> ctypes.CDLL:
     extra = os.environ.get("CXXFLAGS", "").split()
     flags = (*_FLAGS, *_INSTRUCTION_SETS[instructions or instruction_set()], *extra)
     code = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith("//"))
-    text = "\0".join((code, _headers_digest(), " ".join(flags), *compiler, _version(compiler)))
+    text = "\0".join((code, _headers_digest(), " ".join(flags), platform.machine(), *compiler, _version(compiler)))
     path = cache_folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}{_SUFFIX}"
     try:
         content = path.read_bytes()
@@ -96,9 +113,13 @@ def load_library(source: str, instructions: str | None = None) -> ctypes.CDLL:
         path.parent.mkdir(parents=True, exist_ok=True)
         _make_space(len(content), path)
         write_atomically(path, content + hashlib.sha256(content).digest())
-        return ctypes.CDLL(str(path))
     except (OSError, SaveError) as error:
         raise NotCompilableError(f"the folder of compiled cells cannot be used: {_one_line(error)}") from error
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise NotCompilableError(f"the compiled library cannot be loaded: {_one_line(error)}") from error
 
 
 def _compile(source: str, compiler: tuple[str, ...], flags: tuple[str, ...]) -> bytes:
@@ -109,6 +130,11 @@ def _compile(source: str, compiler: tuple[str, ...], flags: tuple[str, ...]) -> 
         try:
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=_SECONDS)
             return library.read_bytes()
+        except subprocess.TimeoutExpired as error:
+            reason = f"it took more than {_SECONDS} seconds"
+            raise NotCompilableError(f"the compiler {compiler[0]} failed: {reason}") from error
+        except FileNotFoundError as error:
+            raise NotCompilableError(f"the compiler {compiler[0]} failed: it made no library") from error
         except (OSError, subprocess.SubprocessError) as error:
             reason = (getattr(error, "stderr", None) or str(error)).strip()
             errors = [line for line in reason.splitlines() if "error" in line] or reason.splitlines()
@@ -146,6 +172,7 @@ def _headers_digest() -> str:
 
 def _make_space(size: int, new: Path) -> None:
     """Remove the libraries that were used longest ago, so that the cache with another file stays below its limit."""
+    _remove_leftovers()
     files = []
     for each in _libraries():
         try:

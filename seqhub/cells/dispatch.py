@@ -84,6 +84,9 @@ def run(
     if states is None and not form.starts_at_zero:
         rest = None if lengths is None else lengths.sub(1).clamp(min=0)
         first, states = plain.loop(cell, inputs[:, :1], None, None if lengths is None else lengths.clamp(max=1))
+        if any(each.dtype is not inputs.dtype for each in states):
+            _warn(cell, f"a state of {', '.join(str(each.dtype) for each in states)} with inputs of {inputs.dtype}")
+            return None
         if inputs.size(1) == 1:
             return first, states
         outputs, last = run_kernel(kernel, plain, inputs[:, 1:], states, rest, leaves)
@@ -150,15 +153,18 @@ def _find_kernel(cell: nn.Module, form: Any, features: int, dtype: torch.dtype, 
             known[key] = kernel
         except Exception as error:  # of any kind, since the plain form is always right
             known[key] = None
-            reason = str(error) if isinstance(error, NotCompilableError) else f"{type(error).__name__}: {error}"
-            line = f"{type(cell).__name__} runs as a plain loop: {' '.join(reason.split())}"
-            if line not in _warned:  # models and their copies have several objects of a cell
-                _warned.add(line)
-                warnings.warn(line, PlainLoopWarning, stacklevel=_STACK_LEVEL)
+            _warn(cell, str(error) if isinstance(error, NotCompilableError) else f"{type(error).__name__}: {error}")
     return known[key]
 
 
-_STACK_LEVEL = 5  # the caller of the layer, as far as there are no others between
+def _warn(cell: nn.Module, reason: str) -> None:
+    line = f"{type(cell).__name__} runs as a plain loop: {' '.join(reason.split())}"
+    if line not in _warned:  # models and their copies have several objects of a cell
+        _warned.add(line)
+        warnings.warn(line, PlainLoopWarning, stacklevel=_STACK_LEVEL)
+
+
+_STACK_LEVEL = 6  # the caller of the layer, as far as there are no others between
 
 
 @cache

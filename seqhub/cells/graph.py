@@ -237,7 +237,8 @@ class Graph:
         used = [k for k, each in enumerate(args) if not read.isdisjoint(range(starts[k], starts[k] + each.width))]
         if not used:
             return self.const(0.0, len(table))
-        kept, offsets, end = [args[k] for k in used], {}, 0
+        kept, end = [args[k] for k in used], 0
+        offsets: dict[int, int] = {}
         for k in used:
             offsets.update((starts[k] + unit, end + unit) for unit in range(args[k].width))
             end += args[k].width

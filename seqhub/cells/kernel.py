@@ -17,7 +17,7 @@ from seqhub.cells.build import load_library
 from seqhub.cells.errors import NotCompilableError
 from seqhub.cells.lowering import Lowering
 from seqhub.cells.rules import RULES
-from seqhub.cells.snapshot import fingerprint
+from seqhub.cells.snapshot import fingerprint, tensors_in
 from seqhub.cells.trace import BATCHES, Operation, Ref, compare_traces, record_step
 from seqhub.cells.writer import write_source
 from seqhub.models.wrapped.recurrent_cell import StateForm
@@ -206,12 +206,15 @@ def lower_cell(cell: nn.Module, form: StateForm, features: int, dtype: torch.dty
 def _leaves(low: Lowering, copied: nn.Module) -> tuple[list[Leaf], list[int]]:
     """Return the tensors that a kernel and its prelude read, and their indices in the trace."""
     places: dict[int, list[tuple[str, str, str]]] = {}
+    contained: dict[int, str] = {}
     for path, module in copied.named_modules():
         for kind in ("_parameters", "_buffers", ""):
             values = module.__dict__ if kind == "" else module.__dict__[kind]
             for key, each in values.items():
                 if isinstance(each, Tensor):
                     places.setdefault(id(each), []).append((path, kind, key))
+                else:
+                    contained.update((found, key) for found in tensors_in(each))
     read = {*low.weights, *low.frozen}
     for operation in low.prelude:
         read |= {each.index for each in _refs_of(operation)}
@@ -219,6 +222,10 @@ def _leaves(low: Lowering, copied: nn.Module) -> tuple[list[Leaf], list[int]]:
     for index in sorted(read & {*low.trace.leaves}):
         tensor, other = low.trace.values[index], low.other.values[index]
         named = places.get(id(tensor), [])
+        if not named and id(tensor) in contained:
+            raise NotCompilableError(
+                f"a step reads a tensor in the attribute {contained[id(tensor)]}; register it as a buffer or parameter"
+            )
         constant = None
         if not named:
             if tensor.requires_grad:

@@ -1,10 +1,11 @@
 """Translation of a recorded step into a graph, by one rule for each ATen operation (`rules`).
 
 Values of a step are of two kinds. Values of weights alone are views of a parameter, or are computed by torch before the
-kernel runs; values of the batch have B sequences along one dimension, become nodes of the graph, and are computed by the
-kernel.
+kernel runs; values of the batch have B sequences along one dimension, become nodes of the graph, and are computed by
+the kernel.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -137,7 +138,8 @@ class Lowering:
                 raise operation.error(f"a result of shape {tuple(tensor.shape)} is not supported")
             self.batch[result.index] = value
             target = targets[position] if len(targets) == len(values) else None
-            if target and len(value.pieces) == 1 and value.pieces[0].args:
+            # autograd detaches the results that it saves, which is not a part of the line
+            if target and name != "detach" and len(value.pieces) == 1 and value.pieces[0].args:
                 # the last operation of a line has the name of its variable
                 before = self._named.get((operation.line, target))
                 if before is not None:
@@ -229,7 +231,7 @@ class Lowering:
         width = math.prod(shape)
         weight, offset, strides = self._view(given.index)
         long = [(size, stride) for size, stride in zip(shape, strides, strict=True) if size > 1]
-        if len(long) > 1 and any(one[1] != two[0] * two[1] for one, two in zip(long, long[1:], strict=False)):
+        if len(long) > 1 and any(one[1] != two[0] * two[1] for one, two in itertools.pairwise(long)):
             contiguous = torch.ops.aten.clone.default
             given = self._derive(contiguous, given, memory_format=torch.contiguous_format)
             weight, offset, strides = self._view(given.index)

@@ -45,8 +45,8 @@ def generated_source(model: str) -> str:
         cells = torchrecurrent.cells_of(module) or ncps.cells_of(module)
         if cells is None:
             raise InvalidConfigError(
-                f"model {name}: {type(module).__name__} is neither a layer of torchrecurrent or ncps nor a cell, a class whose "
-                "name ends in Cell"
+                f"model {name}: {type(module).__name__} is neither a layer of torchrecurrent or ncps nor a cell, a "
+                "class whose name ends in Cell"
             )
         cell, form = cells[0]
     try:

@@ -1,8 +1,10 @@
 """Snapshots of a cell: what a recorded step depends on besides the values of its tensors."""
 
+from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 _INTERNAL = frozenset(nn.Module().__dict__) - {"training"}
 _TENSORS = ("_parameters", "_buffers", "_modules")
@@ -56,7 +58,7 @@ class Snapshot:
                 self._items += [(values, key, value) for key, value in values.items()]
                 self._sizes.append((values, len(values)))
             for key, value in attributes.items():
-                if key not in _INTERNAL and type(value) in (list, tuple, dict):
+                if key not in _INTERNAL and _is_container(value):
                     self._containers.append((value, _frozen(value)))
 
     def holds(self, cell: nn.Module) -> bool:
@@ -75,11 +77,43 @@ class Snapshot:
         return all(_frozen(value) == frozen for value, frozen in self._containers)
 
 
-def _frozen(value: Any) -> Any:
-    if type(value) in _SIMPLE:
-        return type(value), value
-    if type(value) in (list, tuple):
-        return tuple(map(_frozen, value))
-    if type(value) is dict:
-        return tuple((key, _frozen(each)) for key, each in value.items())
-    return id(value)
+def _is_container(value: Any) -> bool:
+    """Return whether a value can change without being replaced: a container, an array, or an object with attributes."""
+    kind = type(value)
+    if kind in _SIMPLE or isinstance(value, (Tensor, nn.Module, type, ModuleType)) or callable(value):
+        return False
+    return kind in (list, tuple, dict, set) or hasattr(value, "__dict__") or hasattr(value, "tobytes")
+
+
+def _frozen(value: Any, inside: tuple[int, ...] = ()) -> Any:
+    """Return a value that is equal as long as nothing in a value changes.
+
+    Args:
+        value: The value.
+        inside: Identities of the objects that the value is in, since objects may contain each other.
+    """
+    kind = type(value)
+    if kind in _SIMPLE:
+        return kind, value
+    if id(value) in inside or not _is_container(value):
+        return id(value)
+    around = (*inside, id(value))
+    if kind in (list, tuple):
+        return tuple([_frozen(each, around) for each in value])
+    if kind is dict:
+        return tuple([(key, _frozen(each, around)) for key, each in value.items()])
+    if kind is set:
+        return frozenset([_frozen(each, around) for each in value])
+    if hasattr(value, "tobytes"):  # an array of NumPy
+        return id(value), value.tobytes()
+    return id(value), tuple([(key, _frozen(each, around)) for key, each in value.__dict__.items()])
+
+
+def tensors_in(value: Any, inside: tuple[int, ...] = ()) -> Iterator[int]:
+    """Yield the identities of the tensors in a container or object, at any depth."""
+    if isinstance(value, Tensor):
+        yield id(value)
+    elif _is_container(value) and id(value) not in inside:
+        parts = value.values() if type(value) is dict else value if type(value) in (list, tuple, set) else ()
+        for each in (*parts, *getattr(value, "__dict__", {}).values()):
+            yield from tensors_in(each, (*inside, id(value)))

@@ -9,6 +9,7 @@ import linecache
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,7 @@ def record_step(step: nn.Module, x: Tensor, states: list[Tensor]) -> Trace:
         # with gradients, and not leaves, as in a loop
         x, *states = (each.requires_grad_().clone() for each in (x, *states))
         trace.inputs = [recorder.add(each) for each in (x, *states)]
-        with recorder, _Attributes():
+        with recorder, _Attributes(), _of_mode():
             output, *after = step(x, *states)
     _check_functions([output, *after])
     for each in (output, *after):
@@ -194,18 +195,46 @@ class _Attributes(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+@contextmanager
+def _of_mode() -> Iterator[None]:
+    """Refuse steps that ask whether gradients are computed, which is not an operation, either.
+
+    Raises:
+        NotCompilableError: At the end.
+    """
+    lines: list[str] = []
+    before = sys.getprofile()
+
+    def note(frame: Any, event: str, function: Any) -> None:
+        file = frame.f_code.co_filename
+        if event == "c_call" and function in _MODES and file != __file__ and not file.startswith(_TORCH):
+            lines.append(f"{function.__name__}: a step that depends on gradients or changes them "
+                         f"({Line(file, frame.f_lineno)})")  # fmt: skip
+
+    sys.setprofile(note)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+    if lines:
+        raise NotCompilableError(lines[0])
+
+
+_MODES = (torch.is_grad_enabled, torch.is_inference_mode_enabled)
+_TENSOR: Any = torch.Tensor
 _OF_GRADIENTS = {
-    torch.Tensor.register_hook: "register_hook",
-    torch.Tensor.requires_grad.__get__: "requires_grad",  # type: ignore[attr-defined]
-    torch.Tensor.grad.__get__: "grad",  # type: ignore[attr-defined]
-    torch.Tensor.grad_fn.__get__: "grad_fn",  # type: ignore[attr-defined]
-    torch.Tensor.backward: "backward",
+    _TENSOR.register_hook: "register_hook",
+    _TENSOR.requires_grad.__get__: "requires_grad",
+    _TENSOR.grad.__get__: "grad",
+    _TENSOR.grad_fn.__get__: "grad_fn",
+    _TENSOR.backward: "backward",
 }
 
 
 def _check_functions(results: list[Tensor]) -> None:
-    """Require that results were not computed by a `torch.autograd.Function`, whose gradient is not that of operations."""
-    stack, seen = [each.grad_fn for each in results], set()
+    """Require that results were not computed by a `torch.autograd.Function`, which has its own gradient."""
+    stack: list[Any] = [each.grad_fn for each in results]
+    seen: set[Any] = set()
     while stack:
         node = stack.pop()
         if node is None or node in seen:

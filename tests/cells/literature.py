@@ -200,7 +200,7 @@ class LayerNormLSTMCell(_Cell):
 
 
 class ZoneoutCell(_Cell):
-    """GRU with zoneout: states keep their value at random in training, by expectation otherwise (Krueger et al., 2016)."""
+    """GRU with zoneout: states keep their value at random, in evaluation by expectation (Krueger et al., 2016)."""
 
     def __init__(self, features: int, hidden: int, rate: float = 0.1) -> None:
         super().__init__()
@@ -346,7 +346,11 @@ class DeltaNetCell(_Cell):
     def __init__(self, features: int, hidden: int, heads: int = 2) -> None:
         super().__init__()
         self.heads, size = heads, hidden // heads
-        self.sizes, self.w, self.beta = (hidden, hidden * size), nn.Linear(features, 3 * hidden), nn.Linear(features, heads)
+        self.sizes, self.w, self.beta = (
+            (hidden, hidden * size),
+            nn.Linear(features, 3 * hidden),
+            nn.Linear(features, heads),
+        )
 
     def step(self, x: Tensor, y: Tensor, state: Tensor) -> Any:
         q, k, v = self.w(x).view(len(x), 3, self.heads, -1).unbind(1)

@@ -1,5 +1,6 @@
 """Compilers that fail, damaged caches, changes of a cell: results are always those of the cell."""
 
+import hashlib
 import multiprocessing
 import os
 import subprocess
@@ -36,10 +37,64 @@ def test_compiler_missing_or_broken(compiler: str, empty_cache: Path, monkeypatc
     assert libraries(empty_cache) == []
 
 
+@pytest.mark.parametrize("script", ["exit 0", "exec sleep 60", ': > "$library"', 'head -c 5000 /dev/zero > "$library"'])
+def test_compiler_that_makes_no_library(
+    script: str, empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = tmp_path / "compiler"
+    compiler.write_text(
+        '#!/bin/bash\nif [ "$1" = --version ]; then echo 1; exit; fi\n'
+        f'while [ "$1" != -o ]; do shift; done; library="$2"\n{script}\n'
+    )
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setattr(build, "_SECONDS", 5)
+    lines = {"exit 0": "failed: it made no library", "exec sleep 60": "failed: it took more than 5 seconds"}
+    line = lines.get(script, "the compiled library cannot be loaded")
+    with pytest.warns(PlainLoopWarning, match=line):
+        is_right(nn.GRUCell(2, 3))
+    is_right(nn.GRUCell(2, 3))  # without another warning
+    assert libraries(empty_cache) == []
+
+
+def test_library_of_another_machine(empty_cache: Path) -> None:
+    """A file with the name and digest of a library that this machine cannot load is compiled again."""
+    is_right(nn.GRUCell(2, 5))
+    (library,) = libraries(empty_cache)
+    content = bytearray(library.read_bytes()[: -build._DIGEST_BYTES])
+    content[18] ^= 0xFF  # the number of the processor in the header of an ELF file
+    library.write_bytes(bytes(content) + hashlib.sha256(content).digest())
+    code = (
+        "import torch\nfrom torch import nn\nimport seqhub, warnings\nwarnings.simplefilter('error')\n"
+        "seqhub.compile_cell(nn.GRUCell(2, 5))(torch.randn(2, 3, 2))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert library.read_bytes()[18] == content[18] ^ 0xFF
+
+
+def test_files_of_processes_that_were_ended(empty_cache: Path) -> None:
+    empty_cache.mkdir()
+    old, new = (empty_cache / f".{'0' * 32}.so.{number}" for number in ("0123456789ab", "ba9876543210"))
+    for each in (old, new):
+        each.write_bytes(b"a part")
+    os.utime(old, (1, 1))
+    is_right(nn.RNNCell(2, 3))
+    assert not old.exists()
+    assert new.exists(), "it may be written at this moment"
+
+
 def test_cache_that_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As root, the tests could write to a read-only folder."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("SEQHUB_CACHE", str(tmp_path / "file"))
+    with pytest.warns(PlainLoopWarning, match="folder of compiled cells cannot be used"):
+        is_right(nn.GRUCell(2, 3))
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no /proc")
+def test_cache_that_is_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQHUB_CACHE", "/proc/self")
     with pytest.warns(PlainLoopWarning, match="folder of compiled cells cannot be used"):
         is_right(nn.GRUCell(2, 3))
 

@@ -69,6 +69,21 @@ def test_a_cell_from_a_file_equals_its_plain_form(
         torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-5)
 
 
+def loaded_without_seqhub(folder: Path, steps: int) -> float:
+    """Return the sum of the outputs of the model in `run`, loaded by a process that cannot import seqhub."""
+    code = (
+        "import sys; sys.modules['seqhub'] = None\n"
+        "import torch\nfrom transformers import AutoModelForTokenClassification\n"
+        "model = AutoModelForTokenClassification.from_pretrained('run', trust_remote_code=True)\n"
+        f"print(model(input_ids=torch.ones(1, {steps}, dtype=torch.long)).logits.sum().item())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout)
+
+
 def test_train_and_load_elsewhere(my_cell: str, tmp_path: Path) -> None:
     """The saved model has the file of the cell, and loads without seqhub, with equal outputs."""
     config = TrainConfig(
@@ -81,19 +96,9 @@ def test_train_and_load_elsewhere(my_cell: str, tmp_path: Path) -> None:
     assert (run / "recurrent_cell.py").is_file()
     record = json.loads((run / "run.json").read_text())
     assert record["conformance"]["failed"] == []
-    code = (
-        "import sys; sys.modules['seqhub'] = None\n"
-        "import torch\nfrom transformers import AutoModelForTokenClassification\n"
-        "model = AutoModelForTokenClassification.from_pretrained('run', trust_remote_code=True)\n"
-        "print(model(input_ids=torch.ones(1, 5, dtype=torch.long)).logits.sum().item())"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, env=os.environ
-    )
-    assert done.returncode == 0, done.stderr
     model = load_model(run, "token", trust_remote_code=True)
     here = model(input_ids=torch.ones(1, 5, dtype=torch.long)).logits.sum().item()
-    assert float(done.stdout) == pytest.approx(here, abs=1e-4)
+    assert loaded_without_seqhub(tmp_path, 5) == pytest.approx(here, abs=1e-4)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -134,6 +139,37 @@ def test_layers_of_a_cell_from_a_file(my_cell: str, options: str, tmp_path: Path
     model.save_pretrained(tmp_path / "saved")
     loaded = type(model).from_pretrained(tmp_path / "saved", trust_remote_code=True)
     torch.testing.assert_close(loaded.eval()(input_ids=ids, attention_mask=mask).logits, logits)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_other_ways_to_run_a_stack(bidirectional: bool) -> None:
+    torch.manual_seed(0)
+    stack = CellStack(lambda width: nn.GRUCell(width, 4), 3, 2, bidirectional, 0.2).eval()
+    inputs, lengths = torch.randn(3, 5, 3), torch.tensor([5, 2, 0])
+    outputs = stack(inputs, None, lengths)[0]
+    compiled = torch.compile(stack, backend="eager")
+    torch.testing.assert_close(compiled(inputs, None, lengths)[0], outputs)
+    exported = torch.export.export(stack, (inputs,)).module()
+    torch.testing.assert_close(exported(inputs)[0], stack(inputs)[0])
+    gradients = torch.autograd.grad(outputs.square().sum(), list(stack.parameters()), create_graph=True)
+    second = torch.autograd.grad(sum(each.square().sum() for each in gradients), list(stack.parameters()))
+    assert all(each.isfinite().all() and each.any() for each in second)
+
+
+def test_truncated_training_and_loading_of_a_stack(my_cell: str, tmp_path: Path) -> None:
+    """The state of two layers is passed to the next segment; the saved model loads without seqhub."""
+    config = TrainConfig(
+        task="parity/every", model=f"{my_cell}&num_layers=2&dropout=0.1", max_sequences=64, evaluate_every=32,
+        evaluate_size=32, batch_size=16, chunk_steps=7, output_dir=tmp_path / "run",
+    )  # fmt: skip
+    train(config)
+    model = load_model(tmp_path / "run", "token", trust_remote_code=True)
+    ids = torch.ones(1, 6, dtype=torch.long)
+    whole = model(input_ids=ids).logits
+    first = model(input_ids=ids[:, :4], use_cache=True)
+    rest = model(input_ids=ids[:, 4:], past_key_values=first.past_key_values).logits
+    torch.testing.assert_close(torch.cat([first.logits, rest], dim=1), whole)
+    assert loaded_without_seqhub(tmp_path, 6) == pytest.approx(whole.sum().item(), abs=1e-4)
 
 
 @pytest.mark.parametrize(

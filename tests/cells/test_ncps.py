@@ -43,9 +43,7 @@ def test_equal_to_its_own_loop(name: str) -> None:
         torch.testing.assert_close(found, plain, atol=1e-10, rtol=1e-10)
         torch.testing.assert_close(again, layer(inputs, plain[1]), atol=1e-10, rtol=1e-10)
         sources = [inputs, *(each for each in layer.parameters() if each.requires_grad)]
-        gradients = [
-            torch.autograd.grad(each[0].square().sum(), sources, allow_unused=True) for each in (found, plain)
-        ]
+        gradients = [torch.autograd.grad(each[0].square().sum(), sources, allow_unused=True) for each in (found, plain)]
         for one, two in zip(*gradients, strict=True):
             if two is not None:
                 torch.testing.assert_close(one, two, atol=1e-10, rtol=1e-9)

@@ -98,38 +98,53 @@ OPERATIONS: dict[str, Operation] = {
     "group norm": lambda cell, y: cell.groups(y),
     "rms norm": lambda cell, y: F.rms_norm(heads(y), (3,)).flatten(1),
     "softmax over heads": lambda cell, y: heads(y).softmax(1).flatten(1) + heads(y).log_softmax(2).flatten(1),
-    "sums over heads": lambda cell, y: torch.cat([heads(y).sum(1), heads(y).mean(1)], 1) + heads(y).mean((1, 2))[:, None],
+    "sums over heads": lambda cell, y: (
+        torch.cat([heads(y).sum(1), heads(y).mean(1)], 1) + heads(y).mean((1, 2))[:, None]
+    ),
     "extremes over heads": lambda cell, y: torch.cat([heads(y).amax(1), heads(y).amin(1)], 1) + heads(y).amax(2)[:, :1],
     "max with values": lambda cell, y: y * y.max(1, keepdim=True).values - y.min(dim=1).values[:, None],
     "max over heads": lambda cell, y: torch.cat([heads(y).max(1)[0], heads(y).min(1).values], 1),
     "norms": lambda cell, y: y / (1 + y.norm(1, dim=1, keepdim=True)) + heads(y).norm(math.inf, dim=2).repeat(1, 3),
     "normalize heads": lambda cell, y: F.normalize(heads(y), dim=-1).flatten(1),
-    "std of heads": lambda cell, y: y * heads(y).std(2).repeat(1, 3) + heads(y).logsumexp(2, keepdim=True).flatten(1)[:, :1],
+    "std of heads": lambda cell, y: (
+        y * heads(y).std(2).repeat(1, 3) + heads(y).logsumexp(2, keepdim=True).flatten(1)[:, :1]
+    ),
     "cumsum": lambda cell, y: y.softmax(1).cumsum(1) + heads(y).cumsum(1).flatten(1) * 0.1,
     "cumprod": lambda cell, y: y.sigmoid().cumprod(1) + heads(y).prod(2).repeat(1, 3),
     "pow with weights": lambda cell, y: (y.abs() + 0.2) ** cell.exponent + (1.5 + y.tanh()).pow(y) * 0.1,
     "pow with constants": lambda cell, y: (y.abs() + 0.2) ** 1.7 + (y.abs() + 0.3) ** -0.3 + y**3,
     "tan and atan": lambda cell, y: torch.tan(y.tanh()) + torch.atan(y) + torch.atan2(y, y.flip(1) + 0.3),
-    "inverse functions": lambda cell, y: torch.asin(y.tanh() * 0.9) + torch.acos(y.sin() * 0.9) + torch.atanh(0.9 * y.sin()),
+    "inverse functions": lambda cell, y: (
+        torch.asin(y.tanh() * 0.9) + torch.acos(y.sin() * 0.9) + torch.atanh(0.9 * y.sin())
+    ),
     "hyperbolic functions": lambda cell, y: torch.sinh(y) + torch.cosh(y) + torch.asinh(y) + torch.acosh(1.2 + y * y),
     "erf and erfc": lambda cell, y: torch.erf(y) + torch.erfc(y + 0.3),
     "remainder": lambda cell, y: y.remainder(0.7) + y % -0.4 + y.frac() + y.round() * y,
     "remainder of weights": lambda cell, y: torch.remainder(y, cell.exponent),
-    "logaddexp": lambda cell, y: torch.logaddexp(y, y.flip(1)) + torch.hypot(y, y.flip(1) + 0.5) + torch.logit(y.sigmoid()),
+    "logaddexp": lambda cell, y: (
+        torch.logaddexp(y, y.flip(1)) + torch.hypot(y, y.flip(1) + 0.5) + torch.logit(y.sigmoid())
+    ),
     "heaviside": lambda cell, y: y * torch.heaviside(y.detach(), y.new_tensor(0.5)) + y.masked_fill(y.isnan(), 0.0),
     "glu": lambda cell, y: F.glu(y.repeat(1, 2)) + F.glu(heads(y.repeat(1, 2)[:, :6]), dim=1).flatten(1).repeat(1, 2),
     "index_select": lambda cell, y: y.index_select(1, cell.order) + y[:, [5, 4, 3, 2, 1, 0]],
-    "mask of constants": lambda cell, y: torch.cat([y[:, cell.mask], y[:, ~cell.mask]], 1) + torch.where(cell.mask, y, -y),
+    "mask of constants": lambda cell, y: (
+        torch.cat([y[:, cell.mask], y[:, ~cell.mask]], 1) + torch.where(cell.mask, y, -y)
+    ),
     "shuffled units": lambda cell, y: heads(y).transpose(1, 2).flatten(1) + heads(y).flip(2).roll(1, 1).flatten(1),
-    "repeat_interleave": lambda cell, y: y[:, :3].repeat_interleave(2, dim=1) + y[:, None, :3].expand(-1, 2, -1).flatten(1),
+    "repeat_interleave": lambda cell, y: (
+        y[:, :3].repeat_interleave(2, dim=1) + y[:, None, :3].expand(-1, 2, -1).flatten(1)
+    ),
     "unfold": lambda cell, y: F.pad(y, (2, 0), value=0.5).unfold(1, 3, 1).sum(2) + torch.tril(heads(y)).flatten(1),
-    "stack of heads": lambda cell, y: torch.stack([y[:, :3], y[:, 3:].sin()], dim=2).flatten(1) + torch.stack(y.unbind(1), 1),
+    "stack of heads": lambda cell, y: (
+        torch.stack([y[:, :3], y[:, 3:].sin()], dim=2).flatten(1) + torch.stack(y.unbind(1), 1)
+    ),
     "matrix of one unit": lambda cell, y: y[:, :1].expand(-1, H) * y[:, 1].unsqueeze(1) + y.mv(cell.exponent)[:, None],
+    "truth values": lambda cell, y: y * (y > 0.1).to(y.dtype) + y.flip(1) * y.trunc().bool() + y * ((y > 0) & ~(y > 1)),
     "items that are set": set_items,
     "views in place": views_in_place,
     "indexed items": indexed_items,
     "no_grad and data": not_differentiated,
-}  # fmt: skip
+}
 FAST = ("einsum over heads", "outer products", "attention", "max over heads", "items that are set", "no_grad and data")
 
 

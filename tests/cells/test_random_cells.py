@@ -157,12 +157,14 @@ class RandomCell(nn.Module):
             else:
                 values.append(WEIGHTED[name](self, one))
         results = (torch.tanh(values[-1 - end % len(values)] * 0.5) for end, _ in self.ends)
-        return tuple(F.pad(each, (0, width - H), value=0.1) for each, (_, width) in zip(results, self.ends, strict=True))
+        return tuple(
+            F.pad(each, (0, width - H), value=0.1) for each, (_, width) in zip(results, self.ends, strict=True)
+        )
 
 
 instructions = st.tuples(st.sampled_from([*UNARY, *BINARY, *WEIGHTED]), st.integers(0, 20), st.integers(0, 20))
 NUMBER = int(os.environ.get("SEQHUB_TEST_CELLS", "8"))
-BATCH = min(NUMBER, 20)  # cells that are compiled together
+BATCH = min(NUMBER, 25)  # cells that are compiled together
 PHASES = (Phase.explicit, Phase.generate)  # shrinking compiles hundreds of cells
 SPECS = st.tuples(
     st.lists(instructions, min_size=1, max_size=10),
@@ -177,9 +179,7 @@ SPECS = st.tuples(
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 2e-4)], ids=str)
 def test_random_cells(dtype: torch.dtype, tolerance: float) -> None:
     @given(st.lists(SPECS, min_size=BATCH, max_size=BATCH))
-    @settings(
-        max_examples=-(-NUMBER // BATCH), deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES
-    )
+    @settings(max_examples=-(-NUMBER // BATCH), deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
     @seed(0)
     def run(specs: list[Any]) -> None:
         cells = [(RandomCell(*spec[:3]).to(dtype), spec[2]) for spec in specs]

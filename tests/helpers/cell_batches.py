@@ -1,5 +1,6 @@
 """Compilation of the kernels of many cells as one library, since the headers take most of the time of each."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from seqhub.cells.compile import compile_cell
 from seqhub.cells.errors import NotCompilableError
 from seqhub.cells.writer import write_source
 
+_SECONDS = 1800  # for one library of many kernels
 _EXPORTED = re.compile(r"^EXPORTED (\w+) (\w+)\(", re.M)
 
 
@@ -41,7 +43,9 @@ def compiled_together(cells: Sequence[tuple[nn.Module, int]], dtype: torch.dtype
             parts.append(includes)
         own = _EXPORTED.sub(rf"EXPORTED \1 \2_{number}(", f"{start}{body}")
         parts.append(f"namespace cell_{number} {{\n{own}\n}}\n")
-    library: Any = build.load_library("".join(parts)) if texts else None
+    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # of sanitizers
+    with patch.object(build, "_SECONDS", _SECONDS), patch.dict(os.environ, environment, clear=True):
+        library: Any = build.load_library("".join(parts)) if texts else None
 
     def load(source: str, instructions: str | None = None) -> Any:
         number = texts.index(source)

@@ -1,7 +1,7 @@
 """Rules of operations that only move numbers: slices, views, transpositions, concatenations, constant indices.
 
-One rule is enough for all of them: the operation itself runs on tensors that have the number of a sequence and of a unit
-in place of each element, for both recorded batch sizes. It is supported if no element leaves its sequence.
+One rule is enough for all of them: the operation itself runs on tensors that have the number of a sequence and of a
+unit in place of each element, for both recorded batch sizes. It is supported if no element leaves its sequence.
 """
 
 from typing import Any

@@ -2,6 +2,8 @@
 
 import math
 
+import torch
+
 from seqhub.cells import arrays
 from seqhub.cells.graph import Value
 from seqhub.cells.lowering import FILLS, Lowering, refs_of
@@ -17,7 +19,7 @@ def _unary(name: str, op: str) -> None:
 
 for _name in (
     *("neg", "tanh", "sigmoid", "relu", "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "abs", "sin", "cos", "erf"),
-    *("floor", "ceil", "trunc", "round", "sign", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh"),
+    *("floor", "ceil", "trunc", "sign", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh"),
     *("atanh", "erfc"),
 ):
     _unary(_name, _name)
@@ -25,7 +27,7 @@ _unary("sgn", "sign")
 _unary("detach", "detach")
 _unary("clone", "copy")
 _unary("special_expit", "sigmoid")
-for _name in ("alias", "lift_fresh", "contiguous", "_to_copy", "positive"):
+for _name in ("alias", "lift_fresh", "contiguous", "positive"):
     RULES[_name] = lambda low, operation: low.value(operation.args[0])
 
 
@@ -70,6 +72,21 @@ def _div(low: Lowering, operation: Operation) -> Value:
     if operation.argument("rounding_mode") is not None:
         raise operation.error("rounded division is not supported")
     return low.apply("div", *low.operands(operation, "self", "other"))
+
+
+@rule("_to_copy")
+def _to_copy(low: Lowering, operation: Operation) -> Value:
+    value, (result,) = low.value(operation.args[0]), refs_of(operation.results)
+    if low.is_bool(result) and not low.is_bool(operation.args[0]):
+        return low.apply("ne", value, low.value(0.0))
+    return value
+
+
+@rule("round")
+def _round(low: Lowering, operation: Operation) -> Value:
+    if operation.argument("decimals", 0) != 0:
+        raise operation.error("rounding to decimals is not supported")
+    return low.apply("round", low.value(operation.args[0]))
 
 
 @rule("reciprocal")
@@ -171,6 +188,19 @@ def _addcmul(low: Lowering, operation: Operation) -> Value:
     value, one, two = low.operands(operation, "self", "tensor1", "tensor2")
     op = "mul" if operation.name.startswith("addcmul") else "div"
     return low.apply("add", value, low.scaled(low.apply(op, one, two), operation.argument("value", 1)))
+
+
+@rule("nan_to_num")
+def _nan_to_num(low: Lowering, operation: Operation) -> Value:
+    value, limits = low.value(operation.args[0]), torch.finfo(low.dtype)
+    for name, number, found in (
+        ("posinf", limits.max, low.apply("eq", value, low.value(math.inf))),
+        ("neginf", limits.min, low.apply("eq", value, low.value(-math.inf))),
+        ("nan", 0.0, low.apply("ne", value, value)),
+    ):
+        given = operation.argument(name)
+        value = low.apply("where", found, low.value(number if given is None else given), value)
+    return value
 
 
 @rule("copy")

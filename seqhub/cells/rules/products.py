@@ -87,7 +87,7 @@ def _bilinear(low: Lowering, operation: Operation) -> Value:
     one, weight, two = operation.args[:3]
     given = [low.batch.get(each.index) for each in (one, two)]
     if operation.args[3:7] != ([1, 3], [0], [1, 2], [2, 3]) or weight.index in low.batch or None in given:
-        raise operation.error("only supported as it is used by bilinear with a weight")
+        raise operation.error("only supported as in bilinear with a weight")
     first, second = (each for each in given if each is not None)
     terms = low.slices(weight)
     rows = [_times(low, first, list(range(first.width)), each) for each in terms]

@@ -287,10 +287,11 @@ def find_form(cell: nn.Module, inputs: Tensor) -> StateForm:
     """
     rows = 2
     x = torch.arange(rows * inputs.size(-1), device=inputs.device).cos().to(inputs.dtype).reshape(rows, -1)
-    copied, random = copy.deepcopy(cell), torch.Generator().manual_seed(0)
+    copied = copy.deepcopy(cell)
     for tensor in (*copied.parameters(), *copied.buffers()):  # an initial state that is learnt is zero at first
         if tensor.is_floating_point():
-            tensor.add_(torch.randn(tensor.shape, generator=random).to(tensor) * _NOISE)
+            noise = torch.arange(1, tensor.numel() + 1).cos().reshape(tensor.shape)
+            tensor.add_(noise.to(tensor) * _NOISE)
     with torch.random.fork_rng(devices=[]):
         try:
             first = copied(x)
@@ -303,7 +304,8 @@ def find_form(cell: nn.Module, inputs: Tensor) -> StateForm:
                 continue
             if [tuple(each.shape) for each in again[1]] == [(rows, width) for width in form.widths]:
                 start = copied(x, form.pack([x.new_zeros(rows, width) for width in form.widths]))
-                same = all(torch.equal(one, two) for one, two in zip(_tensors(start), _tensors(first), strict=True))
+                pairs = list(zip(_tensors(start), _tensors(first), strict=True))
+                same = x.is_meta or all(one.dtype == two.dtype and torch.equal(one, two) for one, two in pairs)
                 return StateForm(form.widths, form.is_tuple, form.has_output, True, same)
     raise ValueError(
         f"{type(cell).__name__} returned {_describe(first)} for inputs (batch, {x.size(1)}), and does not accept it as "
@@ -338,13 +340,18 @@ def _form_of_required_state(cell: nn.Module, x: Tensor, error: Exception) -> Sta
         states = [x.new_zeros(len(x), width) for width in widths]
         try:
             result = cell(x, tuple(states) if isinstance(size, (tuple, list)) else states[0])
-        except Exception as other:  # of any kind: the code is not ours
-            error = other
+        except Exception:  # of any kind: the code is not ours
             continue
         for form in _forms_of(result):
             if (form.widths, form.is_tuple) == (widths, isinstance(size, (tuple, list))):
                 return form
     reason = " ".join(f"{type(error).__name__}: {error}".split())
+    weight = next((each for each in cell.parameters() if each.is_floating_point()), x)
+    if (weight.dtype, weight.device) != (x.dtype, x.device):
+        raise ValueError(
+            f"inputs of {x.dtype} on {x.device}: the parameters of {type(cell).__name__} are {weight.dtype} on "
+            f"{weight.device}"
+        )
     raise ValueError(
         f"{type(cell).__name__} cannot be called with inputs (batch, {x.size(1)}), without a state or with one of its "
         f"state_size or hidden_size: {reason}"
