@@ -18,13 +18,20 @@ from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-_PROCESSOR_SECONDS = 40  # for one instruction set, on a processor of 2023
+_PROCESSOR_SECONDS = 18  # for one instruction set, on a processor of 2023
 SOURCE = Path("seqhub/native/src")
 FLAGS = [
     *("-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti"),
     # these keep NaN and infinity; contraction fuses a multiplication and an addition into one instruction
     *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"),
 ]
+# passes of GCC that take time, and neither change the results of the recurrence nor speed up code that is unrolled and
+# vectorized by hand
+LEFT_OUT = [
+    *("-fno-gcse", "-fno-rerun-cse-after-loop", "-fno-tree-pre", "-fno-tree-vrp", "-fno-tree-vectorize"),
+    *("-fno-tree-slp-vectorize", "-fno-ipa-cp", "-fno-ipa-modref"),
+]
+PRIORITY = "-fira-algorithm=priority"  # with 32 registers, 6 % faster than the default allocation; with 16, 5 % slower
 LINKING = ["-Wl,--as-needed", "-Wl,-s"] if sys.platform == "linux" else []  # the C++ library is not used
 INSTRUCTION_SETS = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
@@ -63,6 +70,11 @@ class BuildLibrary(build_ext):
                 Path(folder, f"{name}.o"): ["-c", str(SOURCE / f"{name}.cpp")] for name in ("dispatch", "mask_spans")
             }
 
+            kept = _accepted(compiler, [*LEFT_OUT, PRIORITY], Path(folder, "none.o"))
+            for path, arguments in jobs.items():
+                if path.name.startswith("recurrence"):
+                    arguments[:0] = [flag for flag in kept if flag != PRIORITY or "avx512" in path.name]
+
             sys.stderr.write(
                 f"seqhub: compiling native code for {', '.join(INSTRUCTION_SETS)} with {compiler[0]}, about "
                 f"{_PROCESSOR_SECONDS * len(INSTRUCTION_SETS)} s of processor time on {os.cpu_count()} cores\n"
@@ -80,6 +92,15 @@ class BuildLibrary(build_ext):
             shutil.copy(library, beside)
             beside.replace(target)
             sys.stderr.write(f"seqhub: compiled native code in {time.perf_counter() - started:.0f} s\n")
+
+
+def _accepted(compiler: list[str], flags: list[str], target: Path) -> list[str]:
+    """Return flags that the compiler has: all, or none."""
+    source = str(SOURCE / "dispatch.cpp")
+    found = subprocess.run(
+        [*compiler, "-Werror", *flags, "-c", source, "-o", str(target)], check=False, capture_output=True
+    )
+    return [] if found.returncode else flags
 
 
 class PlatformWheel(bdist_wheel):

@@ -24,6 +24,7 @@ from seqhub.native.operator import recurrence
 
 _ALL_REAL, _CONTIGUOUS = 0, 1  # values of MaskKind in src/problem.h
 _LANES = 16  # sequences in the widest vector
+_MAX_FEATURES = {"rnn_tanh": 128, "rnn_relu": 128, "gru": 256, "lstm": 128}  # with more, torch's product is faster
 _TYPES: dict[str, Any] = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 _FORWARDS = {kind: kind.forward for kind in _TYPES.values()}  # to detect libraries that replace one
 _WEIGHTS = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
@@ -229,21 +230,34 @@ def _is_supported(inputs: Tensor, weights: list[Tensor], others: tuple[Tensor | 
     if not are_plain((inputs, *others, *weights)):
         return False
     dtype = weights[0].dtype
+    features = inputs.size(2) if inputs.dim() == 3 else 0
     return (
         dtype in _FLOATS
         and inputs.dtype is (torch.int64 if inputs.dim() == 2 else dtype)
-        and (cell == _BLOCKS or is_faster_than_torch(cell, inputs.size(0), inputs.size(1), weights[1].size(-1)))
+        and (
+            cell == _BLOCKS or is_faster_than_torch(cell, inputs.size(0), inputs.size(1), weights[1].size(-1), features)
+        )
     )
 
 
-def is_faster_than_torch(cell: str, batch: int, steps: int, hidden: int) -> bool:
+def is_faster_than_torch(cell: str, batch: int, steps: int, hidden: int, features: int = 0) -> bool:
     """Return whether the library is at least as fast as the module of torch, both in forward and with backward.
 
-    The rules are from measurements in single precision with 1 to 256 sequences of 110 steps (`docs/performance.md`),
-    and of one step, for which `nn.RNN` needs little more than two matrix products. The library always computes full
-    vectors of sequences, so that with few sequences the matrix products of torch are faster for a wide LSTM.
+    The rules are from measurements with 1 to 256 sequences of 110 steps, of one step, for which `nn.RNN` needs little
+    more than two matrix products, and of real-valued inputs (`docs/performance.md`, `python -m benchmarks grid`). The
+    library always computes full vectors of sequences, so that with few sequences torch's matrix products are faster for
+    a wide LSTM; and torch multiplies the inputs of all steps at once, which is faster for wide inputs.
+
+    Args:
+        cell: One of the cells of `run` but memory cell blocks.
+        batch: B.
+        steps: T.
+        hidden: H.
+        features: F; 0 for ids.
     """
     if steps == 1 and cell.startswith("rnn"):
+        return False
+    if features > _MAX_FEATURES[cell]:
         return False
     if cell != "lstm":
         return hidden <= 64 or (hidden <= 128 and batch >= 2)

@@ -251,6 +251,17 @@ def test_torch_is_used_if_it_is_faster(ran):
         net = build_model(build_config(preset, hidden_size=hidden), "sequence")
         net(torch.ones(batch, steps, dtype=torch.long))
         assert ran.pop() == native, (preset, hidden, batch, steps)
+    for preset, features, native in (
+        ("lstm", 128, True),
+        ("lstm", 129, False),
+        ("gru", 256, True),
+        ("gru", 257, False),
+        ("rnn_relu", 128, True),
+        ("rnn_tanh", 768, False),
+    ):
+        net = build_model(build_config(preset, hidden_size=16, inputs="values", num_features=features), "sequence")
+        net(input_values=torch.ones(32, 8, features))
+        assert ran.pop() == native, (preset, features)
 
 
 def test_the_signature_for_saved_models_does_not_change():

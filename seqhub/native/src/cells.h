@@ -1,9 +1,11 @@
 // One step of each cell, forward and backward, for a pack of units of LANES sequences. Definitions and gate order as in
 // PyTorch.
 //
+// Sizes      the constants, shared by cells whose gradients of weights are the same function of those of the sums
 // ROWS       sums per unit
 // RECURRENT  for each row of weight_hh, the sum that h contributes to
 // INPUT      for each row of weight_ih, the sum that x contributes to
+// HAS_INPUT  for each sum, whether x contributes to it
 // KEPT       values per unit and step that backward needs in addition to h and c
 // forward    sums (ROWS), previous c and h -> kept values, new c and h
 // backward   gradients of new h and c, kept values, previous c and h, new h -> gradients of the sums, of previous c, and
@@ -13,11 +15,17 @@
 
 namespace {
 
-template <class S, bool RELU>
-struct Rnn {
+struct RnnSizes {
   static constexpr int ROWS = 1, KEPT = 0, GATES = 1;
-  static constexpr int RECURRENT[] = {0}, INPUT[] = {0};
+  static constexpr int RECURRENT[] = {0};
+  static constexpr const int* INPUT = RECURRENT;
+  static constexpr bool HAS_INPUT[] = {true};
   static constexpr bool HAS_C = false;
+};
+
+template <class S, bool RELU>
+struct Rnn : RnnSizes {
+  using Sizes = RnnSizes;
   template <class V>
   static INLINE void forward(const V* sum, V, V, V*, V&, V& h) {
     if constexpr (RELU) {
@@ -37,11 +45,16 @@ struct Rnn {
   }
 };
 
-template <class S>
-struct Gru {
+struct GruSizes {
   static constexpr int ROWS = 4, KEPT = 4, GATES = 3;  // r, z, part of n from h, part of n from x
   static constexpr int RECURRENT[] = {0, 1, 2}, INPUT[] = {0, 1, 3};
+  static constexpr bool HAS_INPUT[] = {true, true, false, true};
   static constexpr bool HAS_C = false;
+};
+
+template <class S>
+struct Gru : GruSizes {
+  using Sizes = GruSizes;
   template <class V>
   static INLINE void forward(const V* sum, V, V before, V* kept, V&, V& h) {
     V r = logistic(sum[0]), z = logistic(sum[1]), n = tanh(sum[3] + r * sum[2]);
@@ -60,11 +73,17 @@ struct Gru {
   }
 };
 
-template <class S>
-struct Lstm {
+struct LstmSizes {
   static constexpr int ROWS = 4, KEPT = 5, GATES = 4;
-  static constexpr int RECURRENT[] = {0, 1, 2, 3}, INPUT[] = {0, 1, 2, 3};
+  static constexpr int RECURRENT[] = {0, 1, 2, 3};
+  static constexpr const int* INPUT = RECURRENT;
+  static constexpr bool HAS_INPUT[] = {true, true, true, true};
   static constexpr bool HAS_C = true;
+};
+
+template <class S>
+struct Lstm : LstmSizes {
+  using Sizes = LstmSizes;
   template <class V>
   static INLINE void forward(const V* sum, V before, V, V* kept, V& c, V& h) {
     V i = logistic(sum[0]), f = logistic(sum[1]), g = tanh(sum[2]), o = logistic(sum[3]);

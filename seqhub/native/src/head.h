@@ -26,7 +26,6 @@ struct MetricSums {
 template <class S, int G>
 struct Head {
   using V = Vec<S>;
-  using Sums = Scan<S, Rnn<S, false>, G>;  // one sum per output
   static constexpr int L = LANES<S>, GL = G * L, K = OUTPUT_PADDING;
 
   Kind kind;
@@ -84,16 +83,10 @@ struct Head {
 
   // Add the gradients of weights and biases, from the gradients d of the outputs of `count` steps and the states h.
   void accumulate_gradients(const S* d, int64_t count, const Series<S>* h, int64_t from) const {
-    for (int64_t part = 0; part < parts; part++) {
-      const S* states = h[part].at(from, GL);
-      const int64_t stride = h[part].direction * h[part].width * GL;
-      S* result = d_weight[part];
-      for (int64_t j = 0; j < units; j += TILE_J)
-        for (int64_t k = 0; k < padded; k += TILE_K, result += TILE)
-          Sums::template tile_of_products<Rnn<S, false>::RECURRENT>(
-              d, padded, k, count,
-              [=](int64_t s, int i, int g) { return load<S>(states + s * stride + (j + i) * GL + g * L); }, result);
-    }
+    constexpr const CellSizes& one = CELL_SIZES<RnnSizes>;  // one sum per output
+    for (int64_t part = 0; part < parts; part++)
+      SumGradients<S, G>::products(one, one.recurrent, d, padded, count, h[part].at(from, GL),
+                                   h[part].direction * h[part].width * GL, units, d_weight[part]);
     for (int64_t o = 0; o < outputs; o++) {
       V sum{};
       for (int64_t s = 0; s < count; s++)

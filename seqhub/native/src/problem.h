@@ -9,7 +9,7 @@
 
 constexpr int64_t MAX_SIZE = int64_t(1) << 31;  // every dimension must be below
 
-// To add a cell, append it here, and add a struct in cells.h, a case in dispatch_cell (recurrence.cpp) and a name in CELLS
+// To add a cell, append it here, and add a struct in cells.h, a case in kernels_of (kernels.h) and a name in CELLS
 // (loader.py). Memory cell blocks have separate functions.
 enum Cell { RNN_TANH, RNN_RELU, GRU, LSTM };
 enum Outcome { DONE, INVALID_PROBLEM, INVALID_ID, INVALID_SPAN, INVALID_LABEL };  // in the low byte; the other bytes are a row

@@ -1,7 +1,6 @@
 // Recurrence over all layers, both directions and the whole batch. Compiled once per instruction set, whose name ISA is
 // part of the symbols.
-#include "weight_layout.h"
-#include "problem.h"
+#include "kernels.h"
 
 #define JOIN2(a, b) a##_##b
 #define JOIN(a, b) JOIN2(a, b)
@@ -15,34 +14,36 @@ constexpr int64_t MAX_RECOMPUTED_UNITS = 32;
 constexpr int64_t COLUMNS = 16;  // of real-valued inputs that are converted together, so that they fit the cache
 constexpr int64_t BLOCK_BYTES = 256 << 10;  // data that backward processes between two passes over the weights
 
-template <class S, class C>
+template <class S>
 struct Run {
   static constexpr int L = LANES<S>;
   const Problem& p;
+  const Kernels<S>& kernels;
+  const CellSizes& cell;
   int64_t B;               // in training, these three describe the current batch
   const int64_t *starts;   // if null, 0
   const int64_t *lengths;  // if null, T
   const int64_t T, H, D, N, units;
   const int64_t kept_rows;  // rows whose activations are kept at the same time
 
-  explicit Run(const Problem& problem)
-      : Run(problem, problem.spans, problem.spans ? problem.spans + problem.batch : nullptr, problem.batch) {}
-  Run(const Problem& problem, const int64_t* starts_, const int64_t* lengths_, int64_t kept_rows_)
-      : p(problem), B(p.batch), starts(starts_), lengths(lengths_), T(p.steps), H(p.hidden), D(p.directions),
+  Run(const Problem& problem, const Kernels<S>& of_cell)
+      : Run(problem, of_cell, problem.spans, problem.spans ? problem.spans + problem.batch : nullptr, problem.batch) {}
+  Run(const Problem& problem, const Kernels<S>& of_cell, const int64_t* starts_, const int64_t* lengths_, int64_t kept_rows_)
+      : p(problem), kernels(of_cell), cell(of_cell.sizes), B(p.batch), starts(starts_), lengths(lengths_), T(p.steps), H(p.hidden), D(p.directions),
         N(p.layers), units(round_up(p.hidden, UNIT_PADDING)), kept_rows(kept_rows_) {}
 
   // ---- activations saved between forward and backward, for each block of lanes, layer and direction: h of all steps, then
   //      c and the kept values of the cell for all steps, or only c at the first step of each segment
 
   bool keeps_all() const {
-    return !C::KEPT || units > MAX_RECOMPUTED_UNITS ||
+    return !cell.kept || units > MAX_RECOMPUTED_UNITS ||
            per_lane(T, T) * double(round_up(kept_rows, L)) * sizeof(S) <= MAX_SAVED_BYTES;
   }
   double per_lane(double c_steps, double kept_steps) const {
-    return double(N) * D * units * ((T + 1) + (C::HAS_C ? c_steps + 1 : 0) + C::KEPT * kept_steps);
+    return double(N) * D * units * ((T + 1) + (cell.has_c ? c_steps + 1 : 0) + cell.kept * kept_steps);
   }
   int64_t segment_steps() const {  // steps that backward processes together
-    const int64_t bytes = int64_t(sizeof(S)) * 2 * L * units * (C::ROWS + C::KEPT + 3);
+    const int64_t bytes = int64_t(sizeof(S)) * 2 * L * units * (cell.rows + cell.kept + 3);
     int64_t length = BLOCK_BYTES / bytes;
     return length < 8 ? (T < 8 ? T : 8) : length > T ? T : length;
   }
@@ -54,8 +55,8 @@ struct Run {
   Saved allocate_saved(Arena& arena, int lanes, bool all) const {
     Saved s{};
     s.h = arena.allocate<S>(T + 1, units, lanes);
-    if (C::HAS_C) s.c = arena.allocate<S>(all ? T + 1 : num_segments(), units, lanes);
-    if (all) s.kept = arena.allocate<S>(T, units, C::KEPT, lanes);
+    if (cell.has_c) s.c = arena.allocate<S>(all ? T + 1 : num_segments(), units, lanes);
+    if (all) s.kept = arena.allocate<S>(T, units, cell.kept, lanes);
     return s;
   }
   int64_t saved_bytes() const {
@@ -140,8 +141,8 @@ struct Run {
       for (int64_t d = 0; d < D; d++) {
         Weights<S> w{};
         Gradients<S> g{};
-        Packing<S, C>::allocate(arena, H, units, parts_of(layer), back, w);
-        if (back) Packing<S, C>::allocate(arena, units, parts_of(layer), g);
+        Packing<S>{cell}.allocate(arena, H, units, parts_of(layer), back, w);
+        if (back) Packing<S>{cell}.allocate(arena, units, parts_of(layer), g);
         if (!arena.base) continue;
         m.weights[layer * D + d] = w;
         if (back) m.gradients[layer * D + d] = g;
@@ -157,8 +158,8 @@ struct Run {
     const bool all = p.saved && keeps_all();
     const int64_t kept = !back ? 1 : all ? 0 : segment_steps();  // steps of scratch
     Saved s{};
-    if (C::HAS_C && !all) s.c = arena.allocate<S>(kept + 1, units, lanes);
-    if (!all) s.kept = arena.allocate<S>(kept, units, C::KEPT, lanes);
+    if (cell.has_c && !all) s.c = arena.allocate<S>(kept + 1, units, lanes);
+    if (!all) s.kept = arena.allocate<S>(kept, units, cell.kept, lanes);
     if (arena.base) *m.scratch = s;
     if (!p.saved)  // only the states that the next layer and the output read
       for (int64_t layer = 0; layer < (N > 1 ? 2 : 1); layer++)
@@ -171,7 +172,7 @@ struct Run {
     if (p.d_inputs) m.d_values = arena.allocate<S>(T, padded, lanes);
     m.dh = arena.allocate<S>(units, lanes);
     m.dc = arena.allocate<S>(units, lanes);
-    m.d_sums = arena.allocate<S>(segment_steps(), units, C::ROWS, lanes);
+    m.d_sums = arena.allocate<S>(segment_steps(), units, cell.rows, lanes);
     for (int which = 0; which < 2; which++)
       for (int64_t d = 0; d < D; d++)
         if (which ? N > 1 : N > 1 || p.d_states) m.d_out[which][d] = arena.allocate<S>(T, units, lanes);
@@ -186,15 +187,15 @@ struct Run {
 
   // ---- conversion between the caller's layout and the layout of a block
 
-  template <int G>
   struct Block {
-    static constexpr int GL = G * L;
     const Run& run;
     Memory& m;
-    int64_t rows[GL];
+    const int groups, GL;  // vectors of sequences, and their lanes
+    int64_t rows[2 * L];
     int64_t count, steps;
 
-    Block(const Run& r, Memory& memory, int64_t first) : run(r), m(memory), count(0), steps(0) {
+    Block(const Run& r, Memory& memory, int64_t first)
+        : run(r), m(memory), groups(r.B - first > L ? 2 : 1), GL(groups * L), count(0), steps(0) {
       for (int lane = 0; lane < GL; lane++) {
         const bool real = first + lane < run.B;
         rows[lane] = real ? m.order[first + lane] : -1;
@@ -214,20 +215,23 @@ struct Run {
     }
     template <class Id>
     void read_ids(const Id* inputs) {
-      const Int<S> none = Int<S>(run.p.features);
-      for (int lane = 0; lane < GL; lane++) {
-        const Id* ids = inputs + first_of(lane);
-        for (int64_t t = 0; t < m.lengths[lane]; t++) {
-          const int32_t column = run.p.columns[ids[t]];
-          m.ids[t * GL + lane] = column < 0 ? none : column;
+      const int32_t none = int32_t(run.p.features), *columns = run.p.columns;
+      const int64_t lanes = GL, last = steps;  // not members, which the stores could change for all the compiler knows
+      for (int64_t lane = 0; lane < lanes; lane++) {
+        const Id* ids = inputs + first_of(int(lane));
+        Int<S>* to = m.ids + lane;
+        const int64_t length = m.lengths[lane];
+        for (int64_t t = 0; t < length; t++, to += lanes) {
+          const int32_t column = columns[ids[t]];
+          *to = column < 0 ? none : column;
         }
-        for (int64_t t = m.lengths[lane]; t < steps; t++) m.ids[t * GL + lane] = none;
+        for (int64_t t = length; t < last; t++, to += lanes) *to = none;
       }
     }
     void read_values() {
       const int64_t F = run.p.features, padded = round_up(F, TILE_J);
       memset(m.values, 0, sizeof(S) * steps * padded * GL);
-      const S* rows_of[GL];
+      const S* rows_of[2 * L];
       for (int lane = 0; lane < GL; lane++) rows_of[lane] = (const S*)run.p.inputs + first_of(lane) * F;
       for (int64_t t = 0; t < steps; t++)
         for (int64_t first = 0; first < F; first += COLUMNS) {
@@ -283,7 +287,7 @@ struct Run {
       return d ? Series<S>{h, run.units, run.H, steps, -1} : Series<S>{h, run.units, run.H, 1, 1};
     }
 
-    Scan<S, C, G> scan(int64_t layer, int64_t d) const {
+    Pass<S> pass(int64_t layer, int64_t d) const {
       Input<S> x{};
       x.ids = m.ids;
       if (layer)
@@ -295,7 +299,7 @@ struct Run {
 
     Trace<S> trace(const Saved& s, const Saved& states, int64_t first, bool rolling) const {
       const int64_t stride = rolling ? 0 : run.units * GL;
-      return {states.h, s.c, s.kept, stride, stride * C::KEPT, first};
+      return {states.h, s.c, s.kept, stride, stride * run.cell.kept, first};
     }
 
     void forward(bool all, int64_t segment_steps) {
@@ -305,16 +309,16 @@ struct Run {
         for (int64_t d = 0; d < run.D; d++) {
           const int64_t which = layer * run.D + d;
           const Saved &saved = m.traces[which], &used = all ? saved : *m.scratch;
-          const Scan<S, C, G> code = scan(layer, d);
+          const Pass<S> code = pass(layer, d);
           read_state(p.h0, which, saved.h);
-          if (C::HAS_C) read_state(p.c0, which, used.c);
+          if (run.cell.has_c) read_state(p.c0, which, used.c);
           for (int64_t from = 0, n = 0, to; from < steps; from = to, n++) {
             to = all || !p.saved || from + segment_steps > steps ? steps : from + segment_steps;
-            if (C::HAS_C && !all && p.saved) memcpy(saved.c + n * run.units * GL, used.c, state);
-            code.forward(trace(used, saved, all ? 0 : from, !all), from, to);
+            if (run.cell.has_c && !all && p.saved) memcpy(saved.c + n * run.units * GL, used.c, state);
+            run.kernels.forward[groups - 1](code, trace(used, saved, all ? 0 : from, !all), from, to);
           }
           write_state(saved.h + steps * run.units * GL, which, p.h_n);
-          if (C::HAS_C) write_state(used.c + (all ? steps : 0) * run.units * GL, which, p.c_n);
+          if (run.cell.has_c) write_state(used.c + (all ? steps : 0) * run.units * GL, which, p.c_n);
           if (p.states && layer == run.N - 1) write_series(output(layer, d), p.states, run.D * run.H, d * run.H);
         }
     }
@@ -322,6 +326,15 @@ struct Run {
     void read_gradients() {
       if (run.p.d_states)
         for (int64_t d = 0; d < run.D; d++) read_series(run.p.d_states, m.d_out[0][d], run.D * run.H, d * run.H);
+    }
+
+    // Add the gradients of the inputs from those of the sums of steps [from, to).
+    void back_to_inputs(const Pass<S>& code, int64_t from, int64_t to, const Series<S>* d_parts) const {
+      for (int part = 0; part < code.w.parts; part++)
+        for (int64_t step = from; step < to; step++)
+          run.kernels.input_back[groups - 1](code.w, code.w.input_back[part],
+                                             m.d_sums + (step - from) * run.units * run.cell.rows * GL,
+                                             code.x.parts[part].width, d_parts[part].at(code.time(step), GL));
     }
 
     // d_last: gradients of the last states of the last layer, in the same layout; null if Problem has them
@@ -344,7 +357,7 @@ struct Run {
         for (int64_t d = 0; d < run.D; d++) {
           const int64_t which = layer * run.D + d;
           const Saved& saved = m.traces[which];
-          const Scan<S, C, G> code = scan(layer, d);
+          const Pass<S> code = pass(layer, d);
           read_state(p.d_h_n, which, m.dh);
           read_state(p.d_c_n, which, m.dc);
           if (d_last && layer == run.N - 1) memcpy(m.dh, d_last[d], sizeof(S) * units * GL);
@@ -352,14 +365,16 @@ struct Run {
             const int64_t from = n * segment_steps, to = from + segment_steps > steps ? steps : from + segment_steps;
             const Trace<S> made = trace(all ? saved : *m.scratch, saved, all ? 0 : from, false);
             if (!all) {  // recompute the segment; h does not change
-              if (C::HAS_C) memcpy(made.c, saved.c + n * units * GL, sizeof(S) * units * GL);
-              code.forward(made, from, to);
+              if (run.cell.has_c) memcpy(made.c, saved.c + n * units * GL, sizeof(S) * units * GL);
+              run.kernels.forward[groups - 1](code, made, from, to);
             }
-            code.backward(made, from, to, has_out ? d_out[d] : nullptr, m.dh, m.dc, m.d_sums);
-            code.accumulate_gradients(made, from, to, m.d_sums, m.gradients[which], layer || p.d_inputs ? d_parts : nullptr);
+            run.kernels.backward[groups - 1](code, made, from, to, has_out ? d_out[d] : nullptr, m.dh, m.dc, m.d_sums);
+            (groups == 2 ? SumGradients<S, 2>::accumulate : SumGradients<S, 1>::accumulate)(run.cell, code, made, from, to,
+                                                                                        m.d_sums, m.gradients[which]);
+            if (layer || p.d_inputs) back_to_inputs(code, from, to, d_parts);
           }
           write_state(m.dh, which, p.d_h0);
-          if (C::HAS_C) write_state(m.dc, which, p.d_c0);
+          if (run.cell.has_c) write_state(m.dc, which, p.d_c0);
         }
         if (!layer && p.d_inputs) write_series(d_parts[0], p.d_inputs, p.features, 0);
         S* const* below = d_below;
@@ -384,7 +399,7 @@ struct Run {
     sort(m.order, m.counts);
     for (int64_t set = 0; set < sets; set++) {
       zero(m, set, back);
-      Packing<S, C>::pack(parameters + 4 * set, H, parts_of(set / D), back, m.weights[set]);
+      Packing<S>{cell}.pack(parameters + 4 * set, H, parts_of(set / D), back, m.weights[set]);
     }
 
     Arena saved;
@@ -394,20 +409,16 @@ struct Run {
       const int groups = B - row > L ? 2 : 1;
       if (p.saved)
         for (int64_t set = 0; set < sets; set++) m.traces[set] = allocate_saved(saved, groups * L, all);
-      if (groups == 2)
-        pass(Block<2>(*this, m, row), all, back);
-      else
-        pass(Block<1>(*this, m, row), all, back);
+      pass(Block(*this, m, row), all, back);
       row += groups * L;
     }
     if (back)
       for (int64_t set = 0; set < sets; set++)
-        Packing<S, C>::unpack(m.gradients[set], units, H, parts_of(set / D), (S* const*)p.parameters + 4 * (sets + set));
+        Packing<S>{cell}.unpack(m.gradients[set], units, H, parts_of(set / D), (S* const*)p.parameters + 4 * (sets + set));
     return DONE;
   }
 
-  template <class B_>
-  void pass(B_ block, bool all, bool back) const {
+  void pass(Block block, bool all, bool back) const {
     block.read_inputs();
     if (!back) return block.forward(all, segment_steps());
     block.read_gradients();
@@ -418,62 +429,41 @@ struct Run {
   void zero(Memory& m, int64_t set, bool back) const {
     const Weights<S>& w = m.weights[set];
     const Parts parts = parts_of(set / D);
-    const int64_t square = units * units * C::GATES;
+    const int64_t square = units * units * cell.gates;
     auto clear = [](S* at, int64_t count) { memset(at, 0, sizeof(S) * count); };
     clear(w.recurrent, square);
-    clear(w.bias, units * C::ROWS);
-    if (!parts.count) clear(w.table, round_up(w.ids, L) * units * C::ROWS);
-    for (int part = 0; part < parts.count; part++) clear(w.input[part], parts.padded[part] * units * C::GATES);
+    clear(w.bias, units * cell.rows);
+    if (!parts.count) clear(w.table, round_up(w.ids, L) * units * cell.rows);
+    for (int part = 0; part < parts.count; part++) clear(w.input[part], parts.padded[part] * units * cell.gates);
     if (!back) return;
     const Gradients<S>& g = m.gradients[set];
     clear(w.recurrent_back, square);
     clear(g.recurrent, square);
-    clear(g.bias, units * C::ROWS);
-    if (!parts.count) clear(g.table, round_up(parts.columns + 1, TILE_J) * units * C::GATES);
+    clear(g.bias, units * cell.rows);
+    if (!parts.count) clear(g.table, round_up(parts.columns + 1, TILE_J) * units * cell.gates);
     for (int part = 0; part < parts.count; part++) {
-      clear(w.input_back[part], parts.padded[part] * units * C::GATES);
-      clear(g.input[part], parts.padded[part] * units * C::GATES);
+      clear(w.input_back[part], parts.padded[part] * units * cell.gates);
+      clear(g.input[part], parts.padded[part] * units * cell.gates);
     }
   }
 };
 
-// Call make.of<S, C>() for the number type and the cell of a problem.
-template <class S, class Make>
-int64_t dispatch_cell(const Problem& p, Make make) {
-  switch (p.cell) {
-    case RNN_TANH:
-      return make.template of<S, Rnn<S, false>>();
-    case RNN_RELU:
-      return make.template of<S, Rnn<S, true>>();
-    case GRU:
-      return make.template of<S, Gru<S>>();
-    case LSTM:
-      return make.template of<S, Lstm<S>>();
-    default:
-      return INVALID_PROBLEM;
-  }
+template <class S, class Use>
+int64_t with_typed_run(const Problem& p, Use use) {
+  const Kernels<S>* kernels = kernels_of<S>(p.cell);
+  return kernels ? use(Run<S>(p, *kernels)) : INVALID_PROBLEM;
 }
 
-template <class Make>
-int64_t dispatch_type(const Problem& p, Make make) {
+inline bool has_valid_sizes(const Problem& p) {
   for (int64_t size : {p.layers, p.batch, p.steps, p.features, p.hidden})
-    if (size < 1 || size >= MAX_SIZE) return INVALID_PROBLEM;
-  if ((p.directions != 1 && p.directions != 2) || p.vocabulary < 0 || p.vocabulary >= MAX_SIZE) return INVALID_PROBLEM;
-  return p.is_double ? dispatch_cell<double>(p, make) : dispatch_cell<float>(p, make);
+    if (size < 1 || size >= MAX_SIZE) return false;
+  return (p.directions == 1 || p.directions == 2) && p.vocabulary >= 0 && p.vocabulary < MAX_SIZE;
 }
 
-template <class Use>
-struct Recurrence {
-  const Problem& p;
-  Use use;
-  template <class S, class C>
-  int64_t of() const {
-    return use(Run<S, C>(p));
-  }
-};
 template <class Use>
 int64_t with_run(const Problem& p, Use use) {
-  return dispatch_type(p, Recurrence<Use>{p, use});
+  if (!has_valid_sizes(p)) return INVALID_PROBLEM;
+  return p.is_double ? with_typed_run<double>(p, use) : with_typed_run<float>(p, use);
 }
 
 }  // namespace

@@ -42,19 +42,23 @@ struct SmallBatchInput {  // input of one sequence, in the order in which its st
   int64_t first, direction;
 };
 
+template <class S>
+struct SmallBatchPass {  // one direction of one layer
+  const SmallBatchWeights<S>& w;
+  int64_t hidden, lanes, parts, widths[2];
+  const SmallBatchInput<S>* x;
+  const SmallBatchTrace<S>* trace;
+};
+
 template <class S, class C, int Q>
 struct SmallBatchScan {
   using V = Vec<S>;
   using P = Pack<S, Q>;
   static constexpr int L = LANES<S>, ROWS = C::ROWS, GATES = C::GATES, KEPT = C::KEPT ? C::KEPT : 1;
 
-  const SmallBatchWeights<S>& w;
-  int64_t hidden, lanes, parts, widths[2];
-  const SmallBatchInput<S>* x;
-  const SmallBatchTrace<S>* trace;
-
   template <const int* ROW>
-  INLINE void multiply(const S* weights, const S* const* vectors, int64_t count, V (&sum)[ROWS][Q]) const {
+  static INLINE void multiply(const S* weights, int64_t lanes, const S* const* vectors, int64_t count,
+                              V (&sum)[ROWS][Q]) {
     for (int64_t j = 0; j < count; j++, weights += GATES * lanes)
 #pragma GCC unroll 4
       for (int gate = 0; gate < GATES; gate++) {
@@ -64,7 +68,11 @@ struct SmallBatchScan {
       }
   }
 
-  NOINLINE void forward(int64_t from, int64_t to) const {
+  static NOINLINE void forward(const SmallBatchPass<S>& pass, int64_t from, int64_t to) {
+    const SmallBatchWeights<S>& w = pass.w;
+    const SmallBatchInput<S>* x = pass.x;
+    const SmallBatchTrace<S>* trace = pass.trace;
+    const int64_t lanes = pass.lanes;
     for (int64_t step = from; step < to; step++)
       for (int64_t unit = 0; unit < lanes; unit += L) {
         V sum[ROWS][Q];
@@ -72,15 +80,15 @@ struct SmallBatchScan {
 #pragma GCC unroll 4
         for (int q = 0; q < Q; q++) {
           vectors[q] = trace[q].h + step * lanes;
-          const S* start = parts ? w.bias : w.table + x[q].columns[x[q].first + x[q].direction * step] * ROWS * lanes;
+          const S* start = pass.parts ? w.bias : w.table + x[q].columns[x[q].first + x[q].direction * step] * ROWS * lanes;
 #pragma GCC unroll 4
           for (int r = 0; r < ROWS; r++) sum[r][q] = load<S>(start + r * lanes + unit);
         }
-        multiply<C::RECURRENT>(w.recurrent + unit, vectors, hidden, sum);
-        for (int64_t part = 0; part < parts; part++) {
+        multiply<C::RECURRENT>(w.recurrent + unit, lanes, vectors, pass.hidden, sum);
+        for (int64_t part = 0; part < pass.parts; part++) {
           const S* values[Q];
           for (int q = 0; q < Q; q++) values[q] = x[q].parts[part].at(step);
-          multiply<C::INPUT>(w.input[part] + unit, values, widths[part], sum);
+          multiply<C::INPUT>(w.input[part] + unit, lanes, values, pass.widths[part], sum);
         }
         P own[ROWS], kept[KEPT], c{}, c_old{}, h, h_old;
         for (int q = 0; q < Q; q++) {
@@ -103,11 +111,12 @@ struct SmallBatchScan {
 
   // result[q][.] += sum over units and gates of weights[unit][gate][.] * d_sums[q][ROW[gate]][unit]
   template <const int* ROW>
-  INLINE void multiply_back(const S* weights, S* const* d_sums, S* const* result) const {
+  static INLINE void multiply_back(const SmallBatchPass<S>& pass, const S* weights, S* const* d_sums, S* const* result) {
+    const int64_t lanes = pass.lanes;
     for (int64_t to = 0; to < lanes; to += L) {
       V sum[GATES][Q] = {};
       const S* at = weights + to;
-      for (int64_t unit = 0; unit < hidden; unit++, at += GATES * lanes)
+      for (int64_t unit = 0; unit < pass.hidden; unit++, at += GATES * lanes)
 #pragma GCC unroll 4
         for (int gate = 0; gate < GATES; gate++) {
           const V v = load<S>(at + gate * lanes);
@@ -125,8 +134,10 @@ struct SmallBatchScan {
   }
 
   // d_out: gradients of the outputs of each sequence in reading order, or null; d_sums: [step][row][unit]
-  NOINLINE void backward(int64_t from, int64_t to, const Scalars<S>* d_out, S* const* dh, S* const* dc,
-                      S* const* d_sums) const {
+  static NOINLINE void backward(const SmallBatchPass<S>& pass, int64_t from, int64_t to, const Scalars<S>* d_out,
+                                S* const* dh, S* const* dc, S* const* d_sums) {
+    const SmallBatchTrace<S>* trace = pass.trace;
+    const int64_t lanes = pass.lanes;
     for (int64_t step = to - 1; step >= from; step--) {
       S* sums[Q];
       for (int q = 0; q < Q; q++) sums[q] = d_sums[q] + step * ROWS * lanes;
@@ -155,8 +166,12 @@ struct SmallBatchScan {
           if constexpr (C::HAS_C) store<S>(dc[q] + unit, d_c_before.v[q]);
         }
       }
-      multiply_back<C::RECURRENT>(w.recurrent_back, sums, dh);
+      multiply_back<C::RECURRENT>(pass, pass.w.recurrent_back, sums, dh);
     }
+  }
+
+  static NOINLINE void input_back(const SmallBatchPass<S>& pass, const S* weights, S* const* d_sums, S* const* result) {
+    multiply_back<C::INPUT>(pass, weights, d_sums, result);
   }
 };
 
@@ -220,75 +235,86 @@ struct SmallBatchGradients {
         store<S>(result + r * lanes + unit, load<S>(result + r * lanes + unit) + sum[r]);
     }
   }
+
+  // Add the gradients of all weights from those of one sequence, the first of a pass.
+  static void accumulate(const SmallBatchPass<S>& pass, int64_t steps, const S* d_sums, const SmallBatchWeights<S>& g) {
+    const SmallBatchGradients sums{pass.lanes, steps, d_sums};
+    sums.template products<C::RECURRENT>({pass.trace->h, 0, pass.lanes}, pass.hidden, g.recurrent);
+    sums.bias(g.bias);
+    if (!pass.parts) sums.table(*pass.x, g.table);
+    for (int64_t part = 0; part < pass.parts; part++)
+      sums.template products<C::INPUT>(pass.x->parts[part], pass.widths[part], g.input[part]);
+  }
 };
 
 // Conversion of weights to the layout that SmallBatchScan reads, and of gradients from it.
-template <class S, class C>
+template <class S>
 struct SmallBatchPacking {
-  static constexpr int GATES = C::GATES, ROWS = C::ROWS;
+  const CellSizes& cell;
 
-  static void allocate(Arena& arena, int64_t hidden, int64_t lanes, const Parts& parts, bool back, SmallBatchWeights<S>& w) {
-    w.recurrent = arena.allocate<S>(hidden, GATES, lanes);
-    w.bias = arena.allocate<S>(ROWS, lanes);
-    for (int p = 0; p < parts.count; p++) w.input[p] = arena.allocate<S>(parts.real[p], GATES, lanes);
-    if (!parts.count) w.table = arena.allocate<S>(parts.columns + 1, back ? ROWS : GATES, lanes);
+  void allocate(Arena& arena, int64_t hidden, int64_t lanes, const Parts& parts, bool back, SmallBatchWeights<S>& w) const {
+    w.recurrent = arena.allocate<S>(hidden, cell.gates, lanes);
+    w.bias = arena.allocate<S>(cell.rows, lanes);
+    for (int p = 0; p < parts.count; p++) w.input[p] = arena.allocate<S>(parts.real[p], cell.gates, lanes);
+    if (!parts.count) w.table = arena.allocate<S>(parts.columns + 1, back ? cell.rows : cell.gates, lanes);
     if (!back) return;
-    w.recurrent_back = arena.allocate<S>(hidden, GATES, lanes);
-    for (int p = 0; p < parts.count; p++) w.input_back[p] = arena.allocate<S>(hidden, GATES, lanes);
+    w.recurrent_back = arena.allocate<S>(hidden, cell.gates, lanes);
+    for (int p = 0; p < parts.count; p++) w.input_back[p] = arena.allocate<S>(hidden, cell.gates, lanes);
   }
-  static void zero(int64_t hidden, int64_t lanes, const Parts& parts, bool back, const SmallBatchWeights<S>& w) {
+  void zero(int64_t hidden, int64_t lanes, const Parts& parts, bool back, const SmallBatchWeights<S>& w) const {
     auto clear = [&](S* at, int64_t count) { memset(at, 0, sizeof(S) * count * lanes); };
-    clear(w.recurrent, hidden * GATES);
-    clear(w.bias, ROWS);
-    for (int p = 0; p < parts.count; p++) clear(w.input[p], parts.real[p] * GATES);
-    if (!parts.count) clear(w.table, (parts.columns + 1) * (back ? ROWS : GATES));
+    clear(w.recurrent, hidden * cell.gates);
+    clear(w.bias, cell.rows);
+    for (int p = 0; p < parts.count; p++) clear(w.input[p], parts.real[p] * cell.gates);
+    if (!parts.count) clear(w.table, (parts.columns + 1) * (back ? cell.rows : cell.gates));
     if (!back) return;
-    clear(w.recurrent_back, hidden * GATES);
-    for (int p = 0; p < parts.count; p++) clear(w.input_back[p], hidden * GATES);
+    clear(w.recurrent_back, hidden * cell.gates);
+    for (int p = 0; p < parts.count; p++) clear(w.input_back[p], hidden * cell.gates);
   }
 
   // The padding must be zero and is not written.
-  static void pack(const S* const* parameters, int64_t hidden, int64_t lanes, const Parts& parts, bool below,
-                   const SmallBatchWeights<S>& w) {
+  void pack(const S* const* parameters, int64_t hidden, int64_t lanes, const Parts& parts, bool below,
+            const SmallBatchWeights<S>& w) const {
     const S *weight_ih = parameters[0], *weight_hh = parameters[1], *bias_ih = parameters[2], *bias_hh = parameters[3];
-    memset(w.bias, 0, sizeof(S) * ROWS * lanes);
-    for (int gate = 0; gate < GATES; gate++)
+    memset(w.bias, 0, sizeof(S) * cell.rows * lanes);
+    for (int gate = 0; gate < cell.gates; gate++)
       for (int64_t unit = 0; unit < hidden; unit++) {
         const int64_t row = gate * hidden + unit;
-        w.bias[C::RECURRENT[gate] * lanes + unit] += bias_hh[row];
-        w.bias[C::INPUT[gate] * lanes + unit] += bias_ih[row];
+        w.bias[cell.recurrent[gate] * lanes + unit] += bias_hh[row];
+        w.bias[cell.input[gate] * lanes + unit] += bias_ih[row];
         for (int64_t j = 0; j < hidden; j++) {
-          w.recurrent[(j * GATES + gate) * lanes + unit] = weight_hh[row * hidden + j];
-          w.recurrent_back[(unit * GATES + gate) * lanes + j] = weight_hh[row * hidden + j];
+          w.recurrent[(j * cell.gates + gate) * lanes + unit] = weight_hh[row * hidden + j];
+          w.recurrent_back[(unit * cell.gates + gate) * lanes + j] = weight_hh[row * hidden + j];
         }
         const S* weights = weight_ih + row * parts.columns;
         for (int p = 0; p < parts.count; weights += parts.real[p], p++)
           for (int64_t j = 0; j < parts.real[p]; j++) {
-            w.input[p][(j * GATES + gate) * lanes + unit] = weights[j];
-            if (below) w.input_back[p][(unit * GATES + gate) * lanes + j] = weights[j];
+            w.input[p][(j * cell.gates + gate) * lanes + unit] = weights[j];
+            if (below) w.input_back[p][(unit * cell.gates + gate) * lanes + j] = weights[j];
           }
       }
     if (parts.count) return;
-    for (int64_t id = 0; id <= parts.columns; id++) memcpy(w.table + id * ROWS * lanes, w.bias, sizeof(S) * ROWS * lanes);
-    for (int gate = 0; gate < GATES; gate++)
+    for (int64_t id = 0; id <= parts.columns; id++)
+      memcpy(w.table + id * cell.rows * lanes, w.bias, sizeof(S) * cell.rows * lanes);
+    for (int gate = 0; gate < cell.gates; gate++)
       for (int64_t unit = 0; unit < hidden; unit++)
         for (int64_t id = 0; id < parts.columns; id++)
-          w.table[(id * ROWS + C::INPUT[gate]) * lanes + unit] += weight_ih[(gate * hidden + unit) * parts.columns + id];
+          w.table[(id * cell.rows + cell.input[gate]) * lanes + unit] += weight_ih[(gate * hidden + unit) * parts.columns + id];
   }
 
-  static void unpack(const SmallBatchWeights<S>& g, int64_t hidden, int64_t lanes, const Parts& parts, S* const* out) {
+  void unpack(const SmallBatchWeights<S>& g, int64_t hidden, int64_t lanes, const Parts& parts, S* const* out) const {
     S *weight_ih = out[0], *weight_hh = out[1], *bias_ih = out[2], *bias_hh = out[3];
-    for (int gate = 0; gate < GATES; gate++)
+    for (int gate = 0; gate < cell.gates; gate++)
       for (int64_t unit = 0; unit < hidden; unit++) {
         const int64_t row = gate * hidden + unit;
-        for (int64_t j = 0; j < hidden; j++) weight_hh[row * hidden + j] = g.recurrent[(j * GATES + gate) * lanes + unit];
+        for (int64_t j = 0; j < hidden; j++) weight_hh[row * hidden + j] = g.recurrent[(j * cell.gates + gate) * lanes + unit];
         S* weights = weight_ih + row * parts.columns;
         for (int p = 0; p < parts.count; weights += parts.real[p], p++)
-          for (int64_t j = 0; j < parts.real[p]; j++) weights[j] = g.input[p][(j * GATES + gate) * lanes + unit];
+          for (int64_t j = 0; j < parts.real[p]; j++) weights[j] = g.input[p][(j * cell.gates + gate) * lanes + unit];
         if (!parts.count)
-          for (int64_t id = 0; id < parts.columns; id++) weights[id] = g.table[(id * GATES + gate) * lanes + unit];
-        bias_ih[row] = g.bias[C::INPUT[gate] * lanes + unit];
-        bias_hh[row] = g.bias[C::RECURRENT[gate] * lanes + unit];
+          for (int64_t id = 0; id < parts.columns; id++) weights[id] = g.table[(id * cell.gates + gate) * lanes + unit];
+        bias_ih[row] = g.bias[cell.input[gate] * lanes + unit];
+        bias_hh[row] = g.bias[cell.recurrent[gate] * lanes + unit];
       }
   }
 };

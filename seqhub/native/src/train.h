@@ -1,7 +1,7 @@
 // Training: many optimizer steps in one call. In each step, every block runs forward, the readout with its loss and
 // gradient, and backward while the activations are in cache. Then the gradient is clipped and the optimizer step taken.
 #pragma once
-#include "small_batch.h"
+#include "kernels.h"
 #include "readout.h"
 
 namespace {
@@ -20,22 +20,25 @@ inline Problem problem_of(const TrainProblem& f) {
   return p;
 }
 
-template <class S, class C>
+template <class S>
 struct Trainer {
   static constexpr int L = LANES<S>;
-  using R = Run<S, C>;
+  using R = Run<S>;
 
   const TrainProblem& f;
   Problem& p;  // the current batch
   R run;
+  const Kernels<S>& kernels;
+  const CellSizes& cell;
   const bool by_step;
   const Readout<S> readout;
   const int64_t head_at, size;  // offset of the head's parameters, and the padded number of all parameters
   const int64_t units;          // units padded to whole vectors
   const bool small_batch;       // whether vector lanes are units
 
-  Trainer(const TrainProblem& fit, Problem& problem)
-      : f(fit), p(problem), run(p, nullptr, f.lengths, p.batch < 2 * L ? p.batch : 2 * L), by_step(p.d_states),
+  Trainer(const TrainProblem& fit, Problem& problem, const Kernels<S>& of_cell)
+      : f(fit), p(problem), run(p, of_cell, nullptr, f.lengths, p.batch < 2 * L ? p.batch : 2 * L), kernels(of_cell),
+        cell(of_cell.sizes), by_step(p.d_states),
         readout(f, run.D, run.H), head_at(locate_weights(nullptr, nullptr)),
         size(round_up(int64_t(uint64_t(head_at) + readout.size()), PARAMETER_PADDING)), units(round_up(run.H, L)),
         small_batch(p.batch * (units / L) < SMALL_BATCH_RATIO * run.H * round_up(p.batch, L) / L) {}
@@ -45,7 +48,7 @@ struct Trainer {
   int64_t locate_weights(S* buffer, S** sets) const {
     uint64_t used = 0;
     for (int64_t set = 0; set < run.N * run.D; set++) {
-      const uint64_t rows = C::GATES * run.H, sizes[] = {rows * run.parts_of(set / run.D).columns, rows * run.H, rows, rows};
+      const uint64_t rows = cell.gates * run.H, sizes[] = {rows * run.parts_of(set / run.D).columns, rows * run.H, rows, rows};
       for (int n = 0; n < 4; n++) {
         if (sets) sets[4 * set + n] = buffer + used;
         used += sizes[n];
@@ -119,18 +122,18 @@ struct Trainer {
     m.traces = arena.allocate<SmallBatchTrace<S>>(sets, SMALL_BATCH);
     for (int64_t set = 0; set < sets; set++) {
       SmallBatchWeights<S> w{}, g{};
-      SmallBatchPacking<S, C>::allocate(arena, run.H, units, run.parts_of(set / run.D), true, w);
-      SmallBatchPacking<S, C>::allocate(arena, run.H, units, run.parts_of(set / run.D), false, g);
+      SmallBatchPacking<S>{cell}.allocate(arena, run.H, units, run.parts_of(set / run.D), true, w);
+      SmallBatchPacking<S>{cell}.allocate(arena, run.H, units, run.parts_of(set / run.D), false, g);
       if (arena.base) m.weights[set] = w, m.gradients[set] = g;
     }
     for (int q = 0; q < SMALL_BATCH && q < p.batch; q++) {
       for (int64_t set = 0; set < sets; set++) {
-        SmallBatchTrace<S> trace{arena.allocate<S>(T + 1, units), nullptr, arena.allocate<S>(T, C::KEPT, units)};
-        if (C::HAS_C) trace.c = arena.allocate<S>(T + 1, units);
+        SmallBatchTrace<S> trace{arena.allocate<S>(T + 1, units), nullptr, arena.allocate<S>(T, cell.kept, units)};
+        if (cell.has_c) trace.c = arena.allocate<S>(T + 1, units);
         if (arena.base) m.traces[set * SMALL_BATCH + q] = trace;
       }
       if (f.vocabulary) m.columns[q] = arena.allocate<int32_t>(T);
-      m.d_sums[q] = arena.allocate<S>(T, C::ROWS, units);
+      m.d_sums[q] = arena.allocate<S>(T, cell.rows, units);
       m.dh[q] = arena.allocate<S>(units);
       m.dc[q] = arena.allocate<S>(units);
       for (int which = 0; which < 2; which++)
@@ -145,7 +148,7 @@ struct Trainer {
   void block(Memory& m, int64_t row, int64_t first, S scale) const {
     constexpr int GL = G * L;
     m.run.order = m.order;
-    typename R::template Block<G> b(run, m.run, row);
+    typename R::Block b(run, m.run, row);
     Arena saved;
     saved.base = m.saved;
     const bool all = run.keeps_all();
@@ -231,10 +234,11 @@ struct Trainer {
       read_inputs(m, set, count, rows, lengths, x);
       for (int q = 0; q < count; q++) {
         memset(m.traces[set * SMALL_BATCH + q].h, 0, sizeof(S) * units);
-        if (C::HAS_C) memset(m.traces[set * SMALL_BATCH + q].c, 0, sizeof(S) * units);
+        if (cell.has_c) memset(m.traces[set * SMALL_BATCH + q].c, 0, sizeof(S) * units);
       }
+      const SmallBatchPass<S> pass = pass_of(m, set, x);
       for (int active = count; active > 0; active--)
-        with_active(active, m, set, x, [&](const auto& scan) { scan.forward(lengths[active], lengths[active - 1]); });
+        kernels.forward_few[active - 1](pass, lengths[active], lengths[active - 1]);
     }
 
     double sums[SMALL_BATCH][5] = {};
@@ -258,11 +262,11 @@ struct Trainer {
           else memcpy(m.dh[q], d_last(memory, d, q), sizeof(S) * units);
           memset(m.dc[q], 0, sizeof(S) * units);
         }
+        const SmallBatchPass<S> pass = pass_of(m, set, x);
         for (int active = 1; active <= count; active++)
-          with_active(active, m, set, x, [&](const auto& scan) {
-            scan.backward(lengths[active], lengths[active - 1], has_out ? d_out : nullptr, m.dh, m.dc, m.d_sums);
-          });
-        for (int q = 0; q < count; q++) accumulate_gradients(m, set, q, lengths[q], x[q], 1 - above);
+          kernels.backward_few[active - 1](pass, lengths[active], lengths[active - 1], has_out ? d_out : nullptr, m.dh, m.dc,
+                                           m.d_sums);
+        for (int q = 0; q < count; q++) accumulate_gradients(m, set, q, lengths[q], x, 1 - above);
       }
     }
     return count;
@@ -289,41 +293,21 @@ struct Trainer {
     }
   }
 
-  template <class Use>
-  void with_active(int active, const SmallBatchMemory& m, int64_t set, const SmallBatchInput<S>* x, Use use) const {
-    switch (active) {
-      case 1:
-        return use(scan_of<1>(m, set, x));
-      case 2:
-        return use(scan_of<2>(m, set, x));
-      case 3:
-        return use(scan_of<3>(m, set, x));
-      default:
-        return use(scan_of<4>(m, set, x));
-    }
-  }
-  template <int Q>
-  SmallBatchScan<S, C, Q> scan_of(const SmallBatchMemory& m, int64_t set, const SmallBatchInput<S>* x) const {
+  SmallBatchPass<S> pass_of(const SmallBatchMemory& m, int64_t set, const SmallBatchInput<S>* x, int q = 0) const {
     const Parts parts = run.parts_of(set / run.D);
-    return {m.weights[set], run.H, units, parts.count, {parts.real[0], parts.real[1]}, x, m.traces + set * SMALL_BATCH};
+    const SmallBatchTrace<S>* traces = m.traces + set * SMALL_BATCH;
+    return {m.weights[set], run.H, units, parts.count, {parts.real[0], parts.real[1]}, x + q, traces + q};
   }
 
-  void accumulate_gradients(const SmallBatchMemory& m, int64_t set, int q, int64_t steps, const SmallBatchInput<S>& x,
+  void accumulate_gradients(const SmallBatchMemory& m, int64_t set, int q, int64_t steps, const SmallBatchInput<S>* x,
                             int below) const {
-    const SmallBatchWeights<S>&g = m.gradients[set], &w = m.weights[set];
-    const SmallBatchGradients<S, C> sums{units, steps, m.d_sums[q]};
-    sums.template products<C::RECURRENT>({m.traces[set * SMALL_BATCH + q].h, 0, units}, run.H, g.recurrent);
-    sums.bias(g.bias);
-    const Parts parts = run.parts_of(set / run.D);
-    if (!parts.count) sums.table(x, g.table);
-    for (int part = 0; part < parts.count; part++)
-      sums.template products<C::INPUT>(x.parts[part], parts.real[part], g.input[part]);
-    for (int part = 0; set >= run.D && part < parts.count; part++)
+    const SmallBatchPass<S> pass = pass_of(m, set, x, q);
+    kernels.accumulate_one(pass, steps, m.d_sums[q], m.gradients[set]);
+    for (int part = 0; set >= run.D && part < pass.parts; part++)
       for (int64_t step = 0; step < steps; step++) {
         const int64_t t = set % run.D ? steps - 1 - step : step;
-        S *d_sums = m.d_sums[q] + step * C::ROWS * units, *to = m.d_out[below][part][q] + t * units;
-        const SmallBatchScan<S, C, 1> scan{w, run.H, units, 0, {}, nullptr, nullptr};
-        scan.template multiply_back<C::INPUT>(w.input_back[part], &d_sums, &to);
+        S *d_sums = m.d_sums[q] + step * cell.rows * units, *to = m.d_out[below][part][q] + t * units;
+        kernels.input_back_one(pass, pass.w.input_back[part], &d_sums, &to);
       }
   }
 
@@ -356,15 +340,13 @@ struct Trainer {
     if (used) readout(memory.head, used, scale, sums);
   }
 
-  template <class B_>
-  void write_block_logits(const B_& b, int64_t t, int64_t first, const S* z) const {
+  void write_block_logits(const typename R::Block& b, int64_t t, int64_t first, const S* z) const {
     for (int lane = 0; lane < b.count; lane++)
-      if (!by_step || t < b.m.lengths[lane]) write_logits(f, first + b.rows[lane], t, z + lane, B_::GL);
+      if (!by_step || t < b.m.lengths[lane]) write_logits(f, first + b.rows[lane], t, z + lane, b.GL);
   }
 
-  template <class B_>
-  void read_labels(const B_& b, Int<S>* to, int64_t first) const {
-    constexpr int GL = B_::GL;
+  void read_labels(const typename R::Block& b, Int<S>* to, int64_t first) const {
+    const int GL = b.GL;
     for (int lane = 0; lane < GL; lane++) {
       const int64_t row = lane < b.count ? first + b.rows[lane] : 0, length = b.m.lengths[lane];
       if (!by_step) to[lane] = lane < b.count ? Int<S>(((const int64_t*)f.labels)[row]) : -1;
@@ -384,11 +366,11 @@ struct Trainer {
     for (int64_t set = 0; set < run.N * run.D; set++) {
       const Parts parts = run.parts_of(set / run.D);
       if (small_batch) {
-        SmallBatchPacking<S, C>::pack(m.sets + 4 * set, run.H, units, parts, set >= run.D, m.small_batch.weights[set]);
-        SmallBatchPacking<S, C>::zero(run.H, units, parts, false, m.small_batch.gradients[set]);
+        SmallBatchPacking<S>{cell}.pack(m.sets + 4 * set, run.H, units, parts, set >= run.D, m.small_batch.weights[set]);
+        SmallBatchPacking<S>{cell}.zero(run.H, units, parts, false, m.small_batch.gradients[set]);
       } else {
         run.zero(m.run, set, true);
-        Packing<S, C>::pack(m.sets + 4 * set, run.H, parts, true, m.run.weights[set]);
+        Packing<S>{cell}.pack(m.sets + 4 * set, run.H, parts, true, m.run.weights[set]);
       }
     }
     readout.pack((const S*)f.parameters + head_at, m.head);
@@ -414,10 +396,10 @@ struct Trainer {
   void unpack_gradients(Memory& m) const {
     for (int64_t set = 0; set < run.N * run.D; set++)
       if (small_batch)
-        SmallBatchPacking<S, C>::unpack(m.small_batch.gradients[set], run.H, units, run.parts_of(set / run.D),
+        SmallBatchPacking<S>{cell}.unpack(m.small_batch.gradients[set], run.H, units, run.parts_of(set / run.D),
                                         m.d_sets + 4 * set);
       else
-        Packing<S, C>::unpack(m.run.gradients[set], run.units, run.H, run.parts_of(set / run.D), m.d_sets + 4 * set);
+        Packing<S>{cell}.unpack(m.run.gradients[set], run.units, run.H, run.parts_of(set / run.D), m.d_sets + 4 * set);
     readout.unpack(m.head, m.gradient + head_at);
   }
 
@@ -434,7 +416,7 @@ struct Trainer {
     readout.zero(m.head);
     if (small_batch) {
       for (int64_t set = 0; set < run.N * run.D; set++)
-        SmallBatchPacking<S, C>::zero(run.H, units, run.parts_of(set / run.D), true, m.small_batch.weights[set]);
+        SmallBatchPacking<S>{cell}.zero(run.H, units, run.parts_of(set / run.D), true, m.small_batch.weights[set]);
       memset(m.d_last_states, 0, sizeof(S) * run.D * SMALL_BATCH * units);
     }
 
@@ -447,17 +429,13 @@ struct Trainer {
   }
 };
 
-template <class Use>
-struct MakeTrainer {
-  const TrainProblem& f;
-  Problem& p;
-  Use use;
-  template <class S, class C>
-  int64_t of() const {
-    Trainer<S, C> trainer(f, p);
-    return use(trainer);
-  }
-};
+template <class S, class Use>
+int64_t with_typed_trainer(const TrainProblem& f, Problem& p, Use use) {
+  const Kernels<S>* kernels = kernels_of<S>(p.cell);
+  if (!kernels) return INVALID_PROBLEM;
+  Trainer<S> trainer(f, p, *kernels);
+  return use(trainer);
+}
 
 template <class Use>
 int64_t with_trainer(const TrainProblem& f, Use use) {
@@ -465,7 +443,8 @@ int64_t with_trainer(const TrainProblem& f, Use use) {
     if (size < 1 || size >= MAX_SIZE) return INVALID_PROBLEM;
   if (f.logits && f.is_training) return INVALID_PROBLEM;
   Problem p = problem_of(f);
-  return dispatch_type(p, MakeTrainer<Use>{f, p, use});
+  if (!has_valid_sizes(p)) return INVALID_PROBLEM;
+  return p.is_double ? with_typed_trainer<double>(f, p, use) : with_typed_trainer<float>(f, p, use);
 }
 
 }  // namespace

@@ -12,17 +12,18 @@ namespace {
 template <int ROWS_>
 struct BlockRows {  // sums of a cell: cell input, input gate and, with ROWS = 3, output gate; all units contribute to each
   static constexpr int ROWS = ROWS_, GATES = ROWS_;
-  static constexpr int RECURRENT[] = {0, 1, 2}, INPUT[] = {0, 1, 2};
+  static constexpr int RECURRENT[] = {0, 1, 2};
+  static constexpr const int* INPUT = RECURRENT;
 };
 
-template <class S, int ROWS>
+template <class S>
 struct BlocksTrainer {
   static constexpr int L = LANES<S>, SUMS = 4;  // independent chains of sums, to hide the latency of additions
   enum Kept { INPUT_GATE, OUTPUT_GATE, CELL_INPUT, SQUASHED_STATE, KEPT };
   using V = Vec<S>;
-  using C = BlockRows<ROWS>;
 
   const TrainProblem& f;
+  const int64_t rows;  // sums of a cell
   const int64_t T, F, H, blocks, units, lanes;
   const bool by_step;
   const Readout<S> readout;
@@ -32,7 +33,8 @@ struct BlocksTrainer {
   const int64_t head_at, size;
 
   explicit BlocksTrainer(const TrainProblem& fit)
-      : f(fit), T(f.steps), F(f.features), H(f.hidden), blocks(H / f.block_size), units(H + (ROWS - 1) * blocks),
+      : f(fit), rows(f.output_gates ? 3 : 2), T(f.steps), F(f.features), H(f.hidden), blocks(H / f.block_size),
+        units(H + (rows - 1) * blocks),
         lanes(round_up(H, L)), by_step(is_by_step(f)), readout(f, 1, f.recurrent ? H : H + F),
         stride(round_up(units > readout.real ? units : readout.real, L)),
         head_at(uint64_t(units) * (F + (f.recurrent ? units : 0)) + f.biased),  // may wrap around, as in train.h
@@ -50,9 +52,9 @@ struct BlocksTrainer {
   int64_t in_weights() const { return f.vocabulary ? F + 1 : F; }
 
   void allocate(Arena& arena, SmallBatchWeights<S>& w) const {
-    if (f.recurrent) w.recurrent = arena.allocate<S>(units, ROWS, lanes);
-    w.bias = arena.allocate<S>(ROWS, lanes);
-    (f.vocabulary ? w.table : w.input[0]) = arena.allocate<S>(in_weights(), ROWS, lanes);
+    if (f.recurrent) w.recurrent = arena.allocate<S>(units, rows, lanes);
+    w.bias = arena.allocate<S>(rows, lanes);
+    (f.vocabulary ? w.table : w.input[0]) = arena.allocate<S>(in_weights(), rows, lanes);
   }
   void allocate(Arena& arena, Memory& m) const {
     allocate(arena, m.weights);
@@ -60,7 +62,7 @@ struct BlocksTrainer {
     m.read = arena.allocate<S>(T + 1, stride);
     m.state = arena.allocate<S>(lanes);
     m.kept = arena.allocate<S>(T, KEPT, lanes);
-    m.d_sums = arena.allocate<S>(T, ROWS, lanes);
+    m.d_sums = arena.allocate<S>(T, rows, lanes);
     m.d_read = arena.allocate<S>(by_step ? T : 1, stride);
     if (f.vocabulary) m.columns = arena.allocate<int32_t>(T);
     m.gradient = arena.allocate<S>(size);
@@ -75,7 +77,7 @@ struct BlocksTrainer {
   }
 
   void zero(const SmallBatchWeights<S>& w) const {
-    const int64_t bytes = sizeof(S) * ROWS * lanes;
+    const int64_t bytes = sizeof(S) * rows * lanes;
     if (f.recurrent) memset(w.recurrent, 0, bytes * units);
     memset(w.bias, 0, bytes);
     memset(f.vocabulary ? w.table : w.input[0], 0, bytes * in_weights());
@@ -87,14 +89,14 @@ struct BlocksTrainer {
   void each_weight(const SmallBatchWeights<S>& w, Use use) const {
     S* inputs = f.vocabulary ? w.table : w.input[0];
     const int64_t biases = units * (F + (f.recurrent ? units : 0));
-    for (int row = 0; row < ROWS; row++)
+    for (int64_t row = 0; row < rows; row++)
       for (int64_t cell = 0; cell < H; cell++) {
         const int64_t unit = row ? H + (row - 1) * blocks + cell / f.block_size : cell, at = row * lanes + cell;
         const int64_t biased = unit - (units - f.biased);
         if (biased >= 0) use(w.bias[at], biases + biased);
-        for (int64_t j = 0; j < F; j++) use(inputs[j * ROWS * lanes + at], unit * F + j);
+        for (int64_t j = 0; j < F; j++) use(inputs[j * rows * lanes + at], unit * F + j);
         for (int64_t j = 0; f.recurrent && j < units; j++)
-          use(w.recurrent[j * ROWS * lanes + at], units * F + unit * units + j);
+          use(w.recurrent[j * rows * lanes + at], units * F + unit * units + j);
       }
   }
 
@@ -103,11 +105,11 @@ struct BlocksTrainer {
     each_weight(m.weights, [&](S& weight, int64_t at) { weight = parameters[at]; });
     if (f.vocabulary) {
       for (int64_t id = 0; id < F; id++)
-        for (int64_t i = 0; i < ROWS * lanes; i += L) {
-          S* to = m.weights.table + id * ROWS * lanes + i;
+        for (int64_t i = 0; i < rows * lanes; i += L) {
+          S* to = m.weights.table + id * rows * lanes + i;
           store<S>(to, load<S>(to) + load<S>(m.weights.bias + i));
         }
-      memcpy(m.weights.table + F * ROWS * lanes, m.weights.bias, sizeof(S) * ROWS * lanes);
+      memcpy(m.weights.table + F * rows * lanes, m.weights.bias, sizeof(S) * rows * lanes);
     }
     readout.pack(parameters + head_at, m.head);
     zero(m.gradients);
@@ -119,6 +121,7 @@ struct BlocksTrainer {
     readout.unpack(m.head, m.gradient + head_at);
   }
 
+  template <int ROWS>
   INLINE void add_products(const S* weights, const S* values, int64_t count, V (&sum)[SUMS][ROWS]) const {
     auto add = [&](V (&to)[ROWS], int64_t j) {
 #pragma GCC unroll 3
@@ -131,6 +134,7 @@ struct BlocksTrainer {
     for (; j < count; j++) add(sum[0], j);
   }
 
+  template <int ROWS>
   NOINLINE void forward(const Memory& m, const S* values, int64_t length) const {
     memset(m.read, 0, sizeof(S) * stride);
     memset(m.state, 0, sizeof(S) * lanes);
@@ -173,6 +177,7 @@ struct BlocksTrainer {
   }
 
   // Compute the gradients of the sums from those of the readout.
+  template <int ROWS>
   NOINLINE void backward(const Memory& m, int64_t length) const {
     for (int64_t cell = 0; cell < lanes; cell += L) {
       V d_state{};
@@ -197,6 +202,19 @@ struct BlocksTrainer {
     }
   }
 
+  // Add the weight gradients of a sequence.
+  template <int ROWS>
+  void accumulate(const Memory& m, const S* values, int64_t length) const {
+    using C = BlockRows<ROWS>;
+    const SmallBatchGradients<S, C> accumulator{lanes, length, m.d_sums};
+    if (f.recurrent) accumulator.template products<C::RECURRENT>({m.read, 0, stride}, units, m.gradients.recurrent);
+    accumulator.bias(m.gradients.bias);
+    if (f.vocabulary)
+      accumulator.table({{}, m.columns, 0, 1}, m.gradients.table);
+    else
+      accumulator.template products<C::RECURRENT>({values, 0, F}, F, m.gradients.input[0]);
+  }
+
   void sequence(const Memory& m, int64_t row, S scale) const {
     const int64_t length = f.lengths[row];
     for (int64_t t = 0; f.vocabulary && t < length; t++) {
@@ -204,7 +222,7 @@ struct BlocksTrainer {
       m.columns[t] = column < 0 ? int32_t(F) : column;
     }
     const S* values = (const S*)f.inputs + row * T * F;
-    forward(m, values, length);
+    rows == 3 ? forward<3>(m, values, length) : forward<2>(m, values, length);
 
     double sums[1][5] = {};
     int64_t used = 0;
@@ -217,14 +235,8 @@ struct BlocksTrainer {
     write_row(f, row, sums[0]);
     if (!f.is_training) return;
 
-    backward(m, length);
-    const SmallBatchGradients<S, C> accumulator{lanes, length, m.d_sums};
-    if (f.recurrent) accumulator.template products<C::RECURRENT>({m.read, 0, stride}, units, m.gradients.recurrent);
-    accumulator.bias(m.gradients.bias);
-    if (f.vocabulary)
-      accumulator.table({{}, m.columns, 0, 1}, m.gradients.table);
-    else
-      accumulator.template products<C::INPUT>({values, 0, F}, F, m.gradients.input[0]);
+    rows == 3 ? backward<3>(m, length) : backward<2>(m, length);
+    rows == 3 ? accumulate<3>(m, values, length) : accumulate<2>(m, values, length);
   }
 
   int64_t operator()() const {
@@ -254,8 +266,7 @@ int64_t with_blocks_trainer(const TrainProblem& f, Use use) {
     if (size < 1 || size >= MAX_SIZE) return INVALID_PROBLEM;
   if (f.hidden % f.block_size || f.vocabulary < 0 || f.vocabulary >= MAX_SIZE) return INVALID_PROBLEM;
   if (f.logits && f.is_training) return INVALID_PROBLEM;
-  if (f.is_double) return f.output_gates ? use(BlocksTrainer<double, 3>(f)) : use(BlocksTrainer<double, 2>(f));
-  return f.output_gates ? use(BlocksTrainer<float, 3>(f)) : use(BlocksTrainer<float, 2>(f));
+  return f.is_double ? use(BlocksTrainer<double>(f)) : use(BlocksTrainer<float>(f));
 }
 
 }  // namespace

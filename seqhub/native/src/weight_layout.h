@@ -23,14 +23,18 @@ struct Arena {
 
   template <class T>
   T* allocate(int64_t a, int64_t b = 1, int64_t c = 1, int64_t d = 1) {
-    int64_t bytes = sizeof(T);
+    return (T*)take(sizeof(T), a, b, c, d);
+  }
+
+ private:
+  NOINLINE char* take(int64_t bytes, int64_t a, int64_t b, int64_t c, int64_t d) {  // not inlined, as it has many callers
     for (int64_t factor : {a, b, c, d}) too_large |= __builtin_mul_overflow(bytes, factor, &bytes);
     too_large |= __builtin_add_overflow(bytes, 63, &bytes);
-    T* at = base ? (T*)(base + used) : nullptr;
+    char* at = base ? base + used : nullptr;
 #if defined(__SANITIZE_ADDRESS__)
     if (base) {
       ASAN_UNPOISON_MEMORY_REGION(at, bytes - 63);
-      ASAN_POISON_MEMORY_REGION((char*)at + (bytes & ~int64_t(63)), GAP);
+      ASAN_POISON_MEMORY_REGION(at + (bytes & ~int64_t(63)), GAP);
     }
 #endif
     too_large |= __builtin_add_overflow(used, (bytes & ~int64_t(63)) + GAP, &used);
@@ -53,44 +57,43 @@ struct Parts {
   int64_t columns;   // all columns of weight_ih
 };
 
-template <class S, class C>
+template <class S>
 struct Packing {
-  using Code = Scan<S, C, 1>;
-  static constexpr int GATES = C::GATES, ROWS = C::ROWS, UNITS = Code::UNITS;
+  const CellSizes& cell;
 
-  static void allocate(Arena& arena, int64_t hidden, int64_t units, const Parts& parts, bool back, Weights<S>& w) {
+  void allocate(Arena& arena, int64_t hidden, int64_t units, const Parts& parts, bool back, Weights<S>& w) const {
     w.hidden = hidden;
     w.units = units;
     w.parts = parts.count;
-    w.recurrent = arena.allocate<S>(units, units, GATES);
-    w.bias = arena.allocate<S>(units, ROWS);
-    for (int p = 0; p < parts.count; p++) w.input[p] = arena.allocate<S>(units, parts.padded[p], GATES);
+    w.recurrent = arena.allocate<S>(units, units, cell.gates);
+    w.bias = arena.allocate<S>(units, cell.rows);
+    for (int p = 0; p < parts.count; p++) w.input[p] = arena.allocate<S>(units, parts.padded[p], cell.gates);
     if (!parts.count) {
       w.ids = parts.columns + 1;
-      w.table = arena.allocate<S>(round_up(w.ids, LANES<S>), units, ROWS);
+      w.table = arena.allocate<S>(round_up(w.ids, LANES<S>), units, cell.rows);
     }
     if (!back) return;
-    w.recurrent_back = arena.allocate<S>(units, units, GATES);
-    for (int p = 0; p < parts.count; p++) w.input_back[p] = arena.allocate<S>(units, parts.padded[p], GATES);
+    w.recurrent_back = arena.allocate<S>(units, units, cell.gates);
+    for (int p = 0; p < parts.count; p++) w.input_back[p] = arena.allocate<S>(units, parts.padded[p], cell.gates);
   }
 
-  static void allocate(Arena& arena, int64_t units, const Parts& parts, Gradients<S>& g) {
-    g.recurrent = arena.allocate<S>(units, units, GATES);
-    g.bias = arena.allocate<S>(units, ROWS);
-    for (int p = 0; p < parts.count; p++) g.input[p] = arena.allocate<S>(units, parts.padded[p], GATES);
-    if (!parts.count) g.table = arena.allocate<S>(round_up(parts.columns + 1, TILE_J), units, GATES);
+  void allocate(Arena& arena, int64_t units, const Parts& parts, Gradients<S>& g) const {
+    g.recurrent = arena.allocate<S>(units, units, cell.gates);
+    g.bias = arena.allocate<S>(units, cell.rows);
+    for (int p = 0; p < parts.count; p++) g.input[p] = arena.allocate<S>(units, parts.padded[p], cell.gates);
+    if (!parts.count) g.table = arena.allocate<S>(round_up(parts.columns + 1, TILE_J), units, cell.gates);
   }
 
   // The padding must have been set to zero.
-  static void pack(const S* const* parameters, int64_t hidden, const Parts& parts, bool back, Weights<S>& w) {
+  void pack(const S* const* parameters, int64_t hidden, const Parts& parts, bool back, Weights<S>& w) const {
     const S *weight_ih = parameters[0], *weight_hh = parameters[1], *bias_ih = parameters[2], *bias_hh = parameters[3];
     const bool permuted = PERMUTED_TABLES && w.ids <= PERMUTED_TABLES * LANES<S>;
     const int64_t width = round_up(w.ids, LANES<S>);
-    for (int gate = 0; gate < GATES; gate++)
+    for (int gate = 0; gate < cell.gates; gate++)
       for (int64_t unit = 0; unit < hidden; unit++) {
         const int64_t row = gate * hidden + unit;
-        w.bias[unit * ROWS + C::RECURRENT[gate]] += bias_hh[row];
-        w.bias[unit * ROWS + C::INPUT[gate]] += bias_ih[row];
+        w.bias[unit * cell.rows + cell.recurrent[gate]] += bias_hh[row];
+        w.bias[unit * cell.rows + cell.input[gate]] += bias_ih[row];
         for (int64_t j = 0; j < hidden; j++) {
           forward_place(w.recurrent, w.units, j, unit, gate) = weight_hh[row * hidden + j];
           if (back) back_place(w.recurrent_back, w.units, w.units, j, unit, gate) = weight_hh[row * hidden + j];
@@ -104,51 +107,52 @@ struct Packing {
       }
     if (parts.count) return;
     for (int64_t unit = 0; unit < hidden; unit++)
-      for (int gate = 0; gate < GATES; gate++) {
-        const int64_t row = unit * ROWS + C::INPUT[gate];
+      for (int gate = 0; gate < cell.gates; gate++) {
+        const int64_t row = unit * cell.rows + cell.input[gate];
         for (int64_t id = 0; id < w.ids; id++)
-          w.table[permuted ? row * width + id : id * w.units * ROWS + row] =
+          w.table[permuted ? row * width + id : id * w.units * cell.rows + row] =
               w.bias[row] + (id < parts.columns ? weight_ih[(gate * hidden + unit) * parts.columns + id] : S(0));
       }
   }
 
-  static S& forward_place(S* packed, int64_t width, int64_t j, int64_t unit, int gate) {
-    return packed[((unit / UNITS * width + j) * UNITS + unit % UNITS) * GATES + gate];
+  S& forward_place(S* packed, int64_t width, int64_t j, int64_t unit, int gate) const {
+    const int tile = cell.units_per_tile;
+    return packed[((unit / tile * width + j) * tile + unit % tile) * cell.gates + gate];
   }
-  static S& back_place(S* packed, int64_t units, int64_t width, int64_t j, int64_t unit, int gate) {
-    const int tile = Code::back_tile(width);
-    return packed[(j / tile * units * GATES + unit * GATES + gate) * tile + j % tile];
+  S& back_place(S* packed, int64_t units, int64_t width, int64_t j, int64_t unit, int gate) const {
+    const int tile = back_tile(width);
+    return packed[(j / tile * units * cell.gates + unit * cell.gates + gate) * tile + j % tile];
   }
-  static S tile_place(const S* packed, int64_t units, int64_t j, int64_t unit, int gate) {
-    const int64_t k = unit * GATES + gate;
-    return packed[(j / TILE_J * (units * GATES / TILE_K) + k / TILE_K) * TILE + k % TILE_K * TILE_J + j % TILE_J];
+  S tile_place(const S* packed, int64_t units, int64_t j, int64_t unit, int gate) const {
+    const int64_t k = unit * cell.gates + gate;
+    return packed[(j / TILE_J * (units * cell.gates / TILE_K) + k / TILE_K) * TILE + k % TILE_K * TILE_J + j % TILE_J];
   }
 
-  static void unpack(const Gradients<S>& g, int64_t units, int64_t hidden, const Parts& parts, S* const* out) {
+  void unpack(const Gradients<S>& g, int64_t units, int64_t hidden, const Parts& parts, S* const* out) const {
     S *weight_ih = out[0], *weight_hh = out[1], *bias_ih = out[2], *bias_hh = out[3];
     const int64_t ids = parts.columns + 1;
     auto of_id = [&](int64_t id, int64_t unit, int gate) {
       return ids <= MAX_MASKED_IDS ? tile_place(g.table, units, id, unit, gate)
-                                    : g.table[id * units * GATES + unit * GATES + gate];
+                                    : g.table[id * units * cell.gates + unit * cell.gates + gate];
     };
-    for (int gate = 0; gate < GATES; gate++)
+    for (int gate = 0; gate < cell.gates; gate++)
       for (int64_t unit = 0; unit < hidden; unit++) {
         const int64_t row = gate * hidden + unit;
-        S of_row[ROWS];
-        for (int r = 0; r < ROWS; r++) of_row[r] = g.bias[unit * ROWS + r];
+        S of_row[MAX_ROWS];
+        for (int r = 0; r < cell.rows; r++) of_row[r] = g.bias[unit * cell.rows + r];
         for (int64_t j = 0; j < hidden; j++) weight_hh[row * hidden + j] = tile_place(g.recurrent, units, j, unit, gate);
         S* weights = weight_ih + row * parts.columns;
         for (int p = 0; p < parts.count; weights += parts.real[p], p++)
           for (int64_t j = 0; j < parts.real[p]; j++) weights[j] = tile_place(g.input[p], units, j, unit, gate);
         if (!parts.count) {
           for (int64_t id = 0; id < parts.columns; id++) weights[id] = of_id(id, unit, gate);
-          for (int other = 0; other < GATES; other++) {
-            S& sum = of_row[C::INPUT[other]] = S(0);
+          for (int other = 0; other < cell.gates; other++) {
+            S& sum = of_row[cell.input[other]] = S(0);
             for (int64_t id = 0; id < ids; id++) sum += of_id(id, unit, other);
           }
         }
-        bias_ih[row] = of_row[C::INPUT[gate]];
-        bias_hh[row] = of_row[C::RECURRENT[gate]];
+        bias_ih[row] = of_row[cell.input[gate]];
+        bias_hh[row] = of_row[cell.recurrent[gate]];
       }
   }
 };

@@ -6,7 +6,7 @@ namespace {
 constexpr int64_t GATES[] = {1, 1, 3, 4}, BLOCKS = 4;
 constexpr double MAX_WORK = 2e6;  // as in recurrence.cpp
 
-enum Fault { NONE, SPAN, ID, COLUMN, LABEL, SCRATCH, NAN_IN_A_ROW, EXTREME_WEIGHTS, FAULTS };
+enum Fault { NONE, SPAN, ID, COLUMN, LABEL, SCRATCH, NAN_IN_A_ROW, EXTREME_WEIGHTS, LOGITS_IN_TRAINING, FAULTS };
 
 struct RandomProblem {
   Bytes& in;
@@ -18,7 +18,7 @@ struct RandomProblem {
   bool wide;
   Random random{};
   Buffer ids, columns, lengths, labels, rates, progress, rows, scratch;
-  Numbers values, numbers, parameters, firsts, seconds;
+  Numbers values, numbers, parameters, firsts, seconds, logits;
 
   RandomProblem(Bytes& bytes, const Library& lib) : in(bytes), library(lib), set(lib.sets[in.byte() % lib.sets.size()]) {
     f.cell = in.byte() % 5, f.is_double = wide = in.flag(), f.layers = 1 + in.byte() % 3, f.directions = 1 + in.byte() % 2;
@@ -128,14 +128,41 @@ struct RandomProblem {
     f.labels = f.target == NUMBER ? numbers.at() : labels.at(), f.rates = rates.at<double>();
     f.parameters = parameters.at(), f.first_moments = firsts.at(), f.second_moments = seconds.at();
     f.progress = progress.at<double>(), f.rows = rows.at<double>();
-    return expected;
+    const bool by_step = f.target == STEP_CLASS || f.target == NEXT_SYMBOL, wrong = fault == LOGITS_IN_TRAINING && f.is_training;
+    logits = Numbers(wrong || (!f.is_training && in.flag()), N * (by_step ? T : 1) * f.outputs, wide);
+    f.logits = logits.at();
+    return wrong ? INVALID_PROBLEM : expected;
   }
 
   std::string state() const { return parameters.copy() + firsts.copy() + seconds.copy() + progress.copy(); }
 
+  // Whether numbers are still those of a new buffer.
+  static bool untouched(const Numbers& found, int64_t from, int64_t many) {
+    const int64_t size = found.is_double ? 8 : 4;
+    for (int64_t at = from * size; at < (from + many) * size; at++)
+      if (found.at()[at] != char(0xFF)) return false;
+    return true;
+  }
+
+  // Outputs of real steps are finite unless an input is not; those of padded steps are untouched.
+  void check_logits() const {
+    const bool by_step = f.target == STEP_CLASS || f.target == NEXT_SYMBOL;
+    for (int64_t row = 0; logits.count && row < f.sequences; row++)
+      for (int64_t t = 0; t < (by_step ? f.steps : 1); t++) {
+        const int64_t at = (by_step ? row * f.steps + t : row) * f.outputs;
+        const bool is_real = !by_step || t < f.lengths[row];
+        CHECK(is_real || untouched(logits, at, f.outputs));
+        CHECK(!is_real || !(fault == NONE || (fault == NAN_IN_A_ROW && row != bad_row)) || logits.finite(at, f.outputs));
+      }
+  }
+
   int64_t run() {
     int64_t expected = fill();
     f.scratch_bytes = call("train_scratch");
+    if (f.logits && f.is_training) {
+      CHECK(f.scratch_bytes == INVALID_PROBLEM);
+      f.scratch_bytes = 64;
+    }
     CHECK(f.scratch_bytes > 0 && f.scratch_bytes % 64 == 0);
     scratch = Buffer(true, f.scratch_bytes, 1), f.scratch = scratch.at();
     if (fault == SCRATCH) {
@@ -148,9 +175,10 @@ struct RandomProblem {
     CHECK(outcome == expected);
     if (outcome || !f.is_training) CHECK(state() == old);
     if (outcome) {
-      CHECK(rows.copy() == old_rows);
+      CHECK(rows.copy() == old_rows && untouched(logits, 0, logits.count));
       return outcome;
     }
+    check_logits();
     if (fault == EXTREME_WEIGHTS || (f.cell == RNN_RELU && f.is_training)) return DONE;  // may overflow
     // Metrics before an optimizer step are per row; after a step with a NaN, all metrics are NaN
     const int64_t good = fault == NAN_IN_A_ROW && f.is_training ? (bad_row / f.batch + 1) * f.batch : f.sequences;
