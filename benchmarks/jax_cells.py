@@ -1,35 +1,40 @@
 """Cells in JAX for the benchmark `cells`: one step, `jax.lax.scan` over steps, `jax.jit` over forward and backward.
 
 The products of the inputs and weights are computed for all steps at once before the scan, and the gates of a cell are
-one product; this was the fastest of the spellings that were tried. The equations are those of torchrecurrent.
+one product. Where another spelling is faster at some widths, there are several. The equations are those of
+torchrecurrent.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")  # read by jax
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 CELLS = ("LSTM", "MGU", "coRNN", "LEM")
 _STATES = {"LSTM": 2, "MGU": 1, "coRNN": 2, "LEM": 2}
-_RATE = 0.1  # of coRNN and LEM
+_RATE = 0.1  # of coRNN; that of LEM is 1
+
+Weights = Mapping[str, np.ndarray]
 
 
-def _weights(name: str, features: int, hidden: int) -> dict[str, Any]:
-    """Return weights: `w` (F, gates * H) and `b` of the inputs, `u` (H, gates * H) of the state."""
-    gates = {"LSTM": (4, 4), "MGU": (2, 1), "coRNN": (1, 1), "LEM": (4, 3)}[name]
-    keys = jax.random.split(jax.random.PRNGKey(0), 4)
-    found = {
-        "w": jax.random.normal(keys[0], (features, gates[0] * hidden)) * 0.1,
-        "u": jax.random.normal(keys[1], (hidden, gates[1] * hidden)) * 0.1,
-        "b": jnp.zeros(gates[0] * hidden),
-    }
-    if name != "LSTM":
-        found["v"] = jax.random.normal(keys[2], (hidden, hidden)) * 0.1
-    return found
+def _weights(name: str, given: Weights) -> dict[str, Any]:
+    """Return `w` (F, gates * H) and `b` of inputs, `u` and `v` of states, from weights by their names in torch."""
+    inputs, states = given["weight_ih"].T, given["weight_hh"].T
+    width = states.shape[0]
+    found = {"w": inputs, "u": states, "b": given["bias_ih"] + 0}
+    found["b"][: states.shape[1]] += given["bias_hh"]
+    if name == "MGU":
+        found |= {"u": states[:, :width], "v": states[:, width:]}
+    elif name != "LSTM":
+        found["v"] = given["weight_ch"].T
+        found["b"][-width:] += given["bias_ch"]
+    return {key: jnp.asarray(each) for key, each in found.items()}
 
 
 def _lstm(p: Any, s: Any, x: Any) -> Any:
@@ -52,38 +57,70 @@ def _cornn(p: Any, s: Any, x: Any) -> Any:
     return y + _RATE * z, z
 
 
+def _cornn_joined(p: Any, s: Any, x: Any) -> Any:
+    y, z = s
+    z = z + _RATE * (jnp.tanh(x + jnp.concatenate([y, z], axis=1) @ jnp.concatenate([p["u"], p["v"]])) - y - z)
+    return y + _RATE * z, z
+
+
 def _lem(p: Any, s: Any, x: Any) -> Any:
     y, z = s
     one, two, three, four = jnp.split(x, 4, axis=1)
     first, second, third = jnp.split(y @ p["u"], 3, axis=1)
-    slow, fast = _RATE * jax.nn.sigmoid(one + first), _RATE * jax.nn.sigmoid(two + second)
-    z = (1 - slow) * z + slow * jnp.tanh(three + third)
-    return (1 - fast) * y + fast * jnp.tanh(four + z @ p["v"]), z
+    slow, fast = jax.nn.sigmoid(one + first), jax.nn.sigmoid(two + second)
+    new = (1 - slow) * y + slow * jnp.tanh(four + z @ p["v"])
+    return new, (1 - fast) * z + fast * jnp.tanh(three + third)
 
 
-_STEPS: dict[str, Callable[[Any, Any, Any], Any]] = {"LSTM": _lstm, "MGU": _mgu, "coRNN": _cornn, "LEM": _lem}
+def _lem_joined(p: Any, s: Any, x: Any) -> Any:
+    y, z = s
+    width = y.shape[1]
+    whole = jnp.block([[p["u"], jnp.zeros((width, width))], [jnp.zeros((width, 3 * width)), p["v"]]])
+    one, two, three, four = jnp.split(x + jnp.concatenate([y, z], axis=1) @ whole, 4, axis=1)
+    slow, fast = jax.nn.sigmoid(one), jax.nn.sigmoid(two)
+    return (1 - slow) * y + slow * jnp.tanh(four), (1 - fast) * z + fast * jnp.tanh(three)
 
 
-def training_step(name: str, batch: int, steps: int, features: int, hidden: int) -> Callable[[], None]:
-    """Return a function that runs forward and backward once, with the gradients of all weights."""
-    step, weights = _STEPS[name], _weights(name, features, hidden)
-    keys = jax.random.split(jax.random.PRNGKey(1), 2)
-    inputs = jax.random.normal(keys[0], (steps, batch, features))
-    error = jax.random.normal(keys[1], (steps, batch, hidden))
+_STEPS: dict[str, tuple[Callable[[Any, Any, Any], Any], ...]] = {
+    "LSTM": (_lstm,),
+    "MGU": (_mgu,),
+    "coRNN": (_cornn, _cornn_joined),
+    "LEM": (_lem, _lem_joined),
+}
 
-    def loss(p: Any, inputs: Any, error: Any) -> Any:
-        projected = inputs @ p["w"] + p["b"]
-        first = (jnp.zeros((batch, hidden)),) * _STATES[name]
+
+def training_steps(
+    name: str, given: Weights, inputs: np.ndarray, error: np.ndarray
+) -> list[Callable[[], dict[str, Any]]]:
+    """Return functions that run forward and backward once, and return the gradients of all weights: one each spelling.
+
+    Args:
+        name: One of `CELLS`.
+        given: Weights by their names in torch.
+        inputs: (B, T, F).
+        error: Gradient of the outputs (B, T, H).
+    """
+    weights = _weights(name, given)
+    xs, errors = (jnp.asarray(each.swapaxes(0, 1)) for each in (inputs, error))
+
+    def loss(step: Any, p: Any, xs: Any, errors: Any) -> Any:
+        projected = xs @ p["w"] + p["b"]
+        first = (jnp.zeros(errors.shape[1:]),) * _STATES[name]
 
         def advance(states: Any, x: Any) -> Any:
             after = step(p, states, x)
             return after, after[0]
 
-        return (jax.lax.scan(advance, first, projected)[1] * error).sum()
+        return (jax.lax.scan(advance, first, projected)[1] * errors).sum()
 
-    gradient = jax.jit(jax.grad(loss))
+    def run(gradient: Any) -> dict[str, Any]:
+        found: dict[str, Any] = jax.block_until_ready(gradient(weights, xs, errors))
+        return found
 
-    def run() -> None:
-        jax.block_until_ready(gradient(weights, inputs, error))
+    return [partial(run, jax.jit(jax.grad(partial(loss, step)))) for step in _STEPS[name]]
 
-    return run
+
+def largest_difference(name: str, gradients: Mapping[str, Any], own: Weights) -> float:
+    """Return the largest difference to gradients by their names in torch, as a share of the largest number of each."""
+    expected = _weights(name, own | {key: each * 0 for key, each in own.items() if key in ("bias_hh", "bias_ch")})
+    return max(float(jnp.abs(gradients[key] - each).max() / jnp.abs(each).max()) for key, each in expected.items())

@@ -24,6 +24,7 @@ ORDER = (
     "sweep",
     "eval",
     "scans",
+    "cells",
     "generate",
     "generate_sequences",
     "loader",

@@ -165,7 +165,7 @@ def _version(compiler: tuple[str, ...]) -> str:
 @cache
 def _headers_digest() -> str:
     digest = hashlib.sha256()
-    for name in ("activations.h", "cell.h", "cell_units.h", "vector.h"):
+    for name in ("activations.h", "cell.h", "cell_gradients.h", "cell_units.h", "vector.h"):
         digest.update((HEADERS / name).read_bytes())
     return digest.hexdigest()
 

@@ -25,25 +25,29 @@ class _Bound:
     """A kernel with the tensors of a cell, as long as a snapshot of the cell holds.
 
     Args:
-        kernel: The kernel; None if the cell is to be called step by step.
+        kernel: The kernel.
         leaves: The tensors.
-        snapshot: The snapshot.
+        cell: The cell.
+        key: Form of its state, width and type of its inputs.
     """
 
-    def __init__(self, kernel: Any, leaves: list[Tensor], snapshot: Snapshot) -> None:
-        self.kernel, self.leaves, self.snapshot = kernel, leaves, snapshot
-        self._shapes = [each.shape for each in leaves]
-        self._types = [each.dtype for each in leaves]
+    def __init__(self, kernel: Any, leaves: list[Tensor], cell: nn.Module, key: tuple[Any, int, torch.dtype]) -> None:
+        self.kernel, self.leaves, self._snapshot = kernel, leaves, Snapshot(cell)
+        self._form, self._features, self._dtype = key
+        self._tensors = [(each, each.shape, each.dtype) for each in leaves]
+        self.has_type = all(each.dtype is self._dtype or not each.is_floating_point() for each in leaves)
 
-    def holds(self, cell: nn.Module) -> bool:
-        """Return whether cell and tensors are as they were."""
-        for tensor, shape, dtype in zip(self.leaves, self._shapes, self._types, strict=True):
-            if tensor.dtype is not dtype or tensor.shape != shape:
+    def holds(self, cell: nn.Module, form: Any, features: int, dtype: torch.dtype) -> bool:
+        """Return whether the call is of the same kind, and cell and tensors are as they were."""
+        if features != self._features or dtype is not self._dtype or (form is not self._form and form != self._form):
+            return False
+        for tensor, shape, own in self._tensors:
+            if tensor.dtype is not own or tensor.shape != shape:
                 return False
-        return self.snapshot.holds(cell) and (self.kernel is None or self.kernel.is_current(self.leaves))
+        return self._snapshot.holds(cell) and self.kernel.is_current(self.leaves)
 
 
-_bound: "weakref.WeakKeyDictionary[nn.Module, dict[Any, _Bound]]" = weakref.WeakKeyDictionary()  # the one used last
+_bound: "weakref.WeakKeyDictionary[nn.Module, _Bound]" = weakref.WeakKeyDictionary()  # the one used last
 _kernels: "weakref.WeakKeyDictionary[nn.Module, dict[Any, Any]]" = weakref.WeakKeyDictionary()
 
 _warned: set[str] = set()
@@ -75,23 +79,21 @@ def run(
     if not are_plain((inputs, lengths, *(states or ()))) or _has_any_global_hook():
         return None
     found = kernel_of(cell, form, inputs.size(-1), inputs.dtype, owner)
-    if found is None or any(each.dtype is not inputs.dtype for each in states or ()):
+    if found is None or (states and any(each.dtype is not inputs.dtype for each in states)):
         return None
     kernel, leaves = found
-    from seqhub.cells.operator import Plain, run_kernel  # imported with the first cell
-
-    plain = Plain(cell, _loop(form))
+    run_kernel = _run_kernel()
     if states is None and not form.starts_at_zero:
         rest = None if lengths is None else lengths.sub(1).clamp(min=0)
-        first, states = plain.loop(cell, inputs[:, :1], None, None if lengths is None else lengths.clamp(max=1))
+        first, states = _loop(form)(cell, inputs[:, :1], None, None if lengths is None else lengths.clamp(max=1))
         if any(each.dtype is not inputs.dtype for each in states):
             _warn(cell, f"a state of {', '.join(str(each.dtype) for each in states)} with inputs of {inputs.dtype}")
             return None
         if inputs.size(1) == 1:
             return first, states
-        outputs, last = run_kernel(kernel, plain, inputs[:, 1:], states, rest, leaves)
+        outputs, last = run_kernel(kernel, cell, inputs[:, 1:], states, rest, leaves)
         return torch.cat((first, outputs), dim=1), last
-    return run_kernel(kernel, plain, inputs, states, lengths, leaves)
+    return run_kernel(kernel, cell, inputs, states, lengths, leaves)
 
 
 def run_layers(
@@ -117,22 +119,18 @@ def kernel_of(
 
     The reason is a `PlainLoopWarning`, once for each class of cells.
     """
-    key = features, dtype, form
-    bound = _bound.setdefault(cell if owner is None else owner, {})
-    found = bound.get(key)
-    if found is None or not found.holds(cell):
+    key = cell if owner is None else owner
+    found = _bound.get(key)
+    if found is None or not found.holds(cell, form, features, dtype):
         if any(map(is_modified, cell.modules())):
             return None
         kernel = _find_kernel(cell, form, features, dtype, owner)
         leaves = None if kernel is None else kernel.tensors_of(cell)
         if leaves is None:
             return None
-        found = bound[key] = _Bound(kernel, leaves, Snapshot(cell))
-    if not are_plain(found.leaves):
+        found = _bound[key] = _Bound(kernel, leaves, cell, (form, features, dtype))
+    if not (found.has_type and are_plain(found.leaves)):
         return None
-    for each in found.leaves:
-        if each.dtype is not dtype and each.is_floating_point():
-            return None
     return found.kernel, found.leaves
 
 
@@ -165,6 +163,14 @@ def _warn(cell: nn.Module, reason: str) -> None:
 
 
 _STACK_LEVEL = 6  # the caller of the layer, as far as there are no others between
+
+
+@cache
+def _run_kernel() -> Any:
+    """Return `operator.run_kernel`, imported with the first cell."""
+    from seqhub.cells.operator import run_kernel
+
+    return run_kernel
 
 
 @cache

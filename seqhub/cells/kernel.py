@@ -8,6 +8,7 @@ import ctypes
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -92,7 +93,9 @@ class Kernel:
         backward: The same.
         pack: Packs them.
         no_gradients: Zeros in place of the addresses of the gradients of weights.
-        saved_size: Returns the bytes that forward saves for backward, for a batch and a number of steps.
+        saved_size: Function of the library that returns the bytes that forward saves for backward, for a batch and a
+            number of steps.
+        saved_bytes: The same, faster for sizes of earlier calls.
         forward_scratch: Bytes of further memory for forward.
         backward_scratch: The same for backward.
         has_prelude: True if torch computes weights before the kernel runs.
@@ -121,6 +124,7 @@ class Kernel:
             getattr(library, name).restype = ctypes.c_int64
         library.saved_size.argtypes = [ctypes.c_int64, ctypes.c_int64]
         self.saved_size: Callable[[int, int], int] = library.saved_size
+        self.saved_bytes = lru_cache(maxsize=64)(self.saved_size)
         count = 10 + 4 * len(form.widths) + 2 * len(self._weights)
         self.pack, self.no_gradients = struct.Struct(f"{count}q").pack, (0,) * len(self._weights)
         self.forward_scratch, self.backward_scratch = int(library.forward_scratch()), int(library.backward_scratch())

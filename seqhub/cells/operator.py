@@ -5,26 +5,21 @@ Shapes: B sequences of T steps, F features, W units of an output or state.
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from seqhub.cells.kernel import Kernel, Loop
+from seqhub.cells.kernel import Kernel
+from seqhub.models.wrapped.recurrent_cell import run_loop
 from seqhub.native import derivatives
 from seqhub.native.eligibility import are_plain, executes_eagerly
-
-
-class Plain(NamedTuple):
-    """The plain form of a run, for derivatives that a kernel does not provide."""
-
-    cell: nn.Module
-    loop: Loop
+from seqhub.native.reused_memory import SCRATCH, Activations
 
 
 def run_kernel(
     kernel: Kernel,
-    plain: Plain,
+    cell: nn.Module,
     inputs: Tensor,
     states: Sequence[Tensor] | None,
     lengths: Tensor | None,
@@ -34,14 +29,14 @@ def run_kernel(
 
     Args:
         kernel: The kernel.
-        plain: The cell and its loop.
+        cell: The cell, whose plain form provides derivatives that the kernel does not.
         inputs: (B, T, F), of the type of the kernel, on the CPU.
         states: Initial states; None for zero.
         lengths: (B,), or None.
         leaves: The result of `Kernel.tensors_of`.
     """
     given: Sequence[Tensor | None] = (None,) * len(kernel.form.widths) if states is None else states
-    outputs, *last = _Run.apply(kernel, plain, lengths, inputs, *given, *leaves)  # type: ignore[no-untyped-call]
+    outputs, *last = _APPLY(kernel, cell, lengths, inputs, *given, *leaves)
     return outputs, last
 
 
@@ -52,7 +47,9 @@ class _Run(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, kernel: Kernel, plain: Plain, lengths: Tensor | None, inputs: Tensor, *tensors: Any) -> Any:
+    def forward(
+        ctx: Any, kernel: Kernel, cell: nn.Module, lengths: Tensor | None, inputs: Tensor, *tensors: Any
+    ) -> Any:
         widths = kernel.form.widths
         leaves = tensors[len(widths) :]
         batch, steps, _ = inputs.shape
@@ -74,12 +71,12 @@ class _Run(torch.autograd.Function):
             ctx.order = ctx.lengths.argsort(descending=True, stable=True)
             length, order = ctx.lengths.data_ptr(), ctx.order.data_ptr()
         needs = ctx.needs_input_grad
-        saved = kernel.saved_size(batch, steps) if True in needs else 0
-        # lives as long as what backward needs
-        ctx.memory = memory = given.new_empty((saved + kernel.forward_scratch) // given.itemsize)
-        start = memory.data_ptr()
-        numbers = [batch, steps, given.data_ptr(), outputs.data_ptr(), start if saved else 0, start + saved]
-        numbers += length, order, 0, 0
+        saved = kernel.saved_bytes(batch, steps) if True in needs else 0
+        scratch = SCRATCH.of(kernel.forward_scratch)
+        numbers = [batch, steps, given.data_ptr(), outputs.data_ptr(), 0, scratch.data_ptr(), length, order, 0, 0]
+        if saved:
+            ctx.activations = Activations(saved)  # live as long as what backward needs
+            numbers[4] = ctx.activations.memory.data_ptr()
         results, held = [outputs], []
         for state, width in zip(tensors, widths, strict=False):
             end = given.new_empty((batch, width))
@@ -90,7 +87,7 @@ class _Run(torch.autograd.Function):
         numbers += [each.data_ptr() for each in weights]
         kernel.forward(kernel.pack(*numbers, *kernel.no_gradients))
         if saved:
-            ctx.kernel, ctx.plain, ctx.has_lengths = kernel, plain, lengths is not None
+            ctx.kernel, ctx.cell, ctx.has_lengths = kernel, cell, lengths is not None
             ctx.prelude, ctx.weights = prelude, weights
             ctx.set_materialize_grads(False)
             ctx.save_for_backward(inputs, *tensors)
@@ -103,14 +100,14 @@ class _Run(torch.autograd.Function):
         needs = ctx.needs_input_grad[3:]
         widths = kernel.form.widths
         if torch.is_grad_enabled() or not are_plain((d_outputs, *d_last)) or not executes_eagerly():
-            plain = _plain(kernel, ctx.plain, ctx.lengths if ctx.has_lengths else None)
+            plain = _plain(kernel, ctx.cell, ctx.lengths if ctx.has_lengths else None)
             found = derivatives.differentiate(plain, (inputs, *tensors), needs, (d_outputs, *d_last))
             return None, None, None, *found
         batch, steps, _ = inputs.shape
         given = inputs.contiguous()
-        scratch = given.new_empty(kernel.backward_scratch // given.itemsize)
-        held = [scratch]
-        numbers = [batch, steps, given.data_ptr(), 0, ctx.memory.data_ptr(), scratch.data_ptr()]
+        scratch = SCRATCH.of(kernel.backward_scratch)
+        held = []
+        numbers = [batch, steps, given.data_ptr(), 0, ctx.activations.memory.data_ptr(), scratch.data_ptr()]
         numbers += (ctx.lengths.data_ptr(), ctx.order.data_ptr()) if ctx.has_lengths else (0, 0)
         d_inputs = None
         if needs[0]:
@@ -140,6 +137,10 @@ class _Run(torch.autograd.Function):
         return None, None, None, d_inputs, *d_states, *d_leaves
 
 
+# without the wrapper for functorch, whose transforms have no kernels (`executes_eagerly`); it takes several us
+_APPLY: Any = super(torch.autograd.Function, _Run).apply
+
+
 def _through_prelude(
     leaves: list[Tensor], weights: list[Tensor], needed: Sequence[bool], d_weights: list[Tensor | None]
 ) -> list[Tensor | None]:
@@ -156,20 +157,20 @@ def _through_prelude(
     return [next(found) if need else None for need in needed]
 
 
-def _plain(kernel: Kernel, plain: Plain, lengths: Tensor | None) -> Callable[..., tuple[Tensor, ...]]:
+def _plain(kernel: Kernel, cell: nn.Module, lengths: Tensor | None) -> Callable[..., tuple[Tensor, ...]]:
     """Return the plain form as a function of inputs, states and the tensors of the cell."""
     count = len(kernel.form.widths)
 
     def run(inputs: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        leaves = kernel.tensors_of(plain.cell)
+        leaves = kernel.tensors_of(cell)
         if leaves is None:
             raise RuntimeError("the tensors of the cell were replaced between forward and backward")
         # the copy has the given tensors in place of its own
-        copied = copy.deepcopy(plain.cell, {id(own): given for own, given in zip(leaves, tensors[count:], strict=True)})
+        copied = copy.deepcopy(cell, {id(own): given for own, given in zip(leaves, tensors[count:], strict=True)})
         widths = kernel.form.widths
         zeros = [inputs.new_zeros(inputs.size(0), width) for width in widths]
         states = [zero if each is None else each for each, zero in zip(tensors[:count], zeros, strict=True)]
-        outputs, last = plain.loop(copied, inputs, states, lengths)
+        outputs, last = run_loop(copied, kernel.form, inputs, states, lengths)
         return outputs, *last
 
     return run

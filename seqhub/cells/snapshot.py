@@ -10,7 +10,6 @@ _INTERNAL = frozenset(nn.Module().__dict__) - {"training"}
 _TENSORS = ("_parameters", "_buffers", "_modules")
 _UNUSED = _INTERNAL - set(_TENSORS)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-_CALL_ATTRIBUTES = ("forward", "_call_impl")  # on an instance, they change its call
 _SIMPLE = (bool, int, float, complex, str, bytes, type(None))
 _MISSING = object()
 
@@ -25,11 +24,15 @@ def fingerprint(cell: nn.Module) -> tuple[Any, ...]:
 
 def is_modified(module: nn.Module) -> bool:
     """Return whether a module has hooks, or an instance attribute that changes its call."""
-    attributes = module.__dict__
+    own = module.__dict__  # without loops, since each call of a layer asks
     return bool(
-        any(attributes[name] for name in _HOOKS)
-        or any(name in attributes for name in _CALL_ATTRIBUTES)
-        or attributes.get("_compiled_call_impl") is not None
+        own["_forward_hooks"]
+        or own["_forward_pre_hooks"]
+        or own["_backward_hooks"]
+        or own["_backward_pre_hooks"]
+        or "forward" in own
+        or "_call_impl" in own
+        or own.get("_compiled_call_impl") is not None
     )
 
 
@@ -58,7 +61,12 @@ class Snapshot:
                 self._items += [(values, key, value) for key, value in values.items()]
                 self._sizes.append((values, len(values)))
             for key, value in attributes.items():
-                if key not in _INTERNAL and _is_container(value):
+                if key in _INTERNAL or not _is_container(value):
+                    continue
+                if type(value) is dict and all(type(each) in _SIMPLE for each in value.values()):
+                    self._items += [(value, *item) for item in value.items()]
+                    self._sizes.append((value, len(value)))
+                else:
                     self._containers.append((value, _frozen(value)))
 
     def holds(self, cell: nn.Module) -> bool:
@@ -74,7 +82,7 @@ class Snapshot:
                 return False
         if any(self._hooks) or type(cell) is not self._type:
             return False
-        return all(_frozen(value) == frozen for value, frozen in self._containers)
+        return not self._containers or all(_frozen(value) == frozen for value, frozen in self._containers)
 
 
 def _is_container(value: Any) -> bool:

@@ -92,10 +92,10 @@ def write_source(low: Lowering, name: str) -> Source:
         name: Name of the cell, for the comment at the top.
     """
     step = _Step(low)
-    forward = _FunctionWriter(step.forward).write("step", "const S* packed, V* record, V* scratch, V* next")
+    forward = _FunctionWriter(step.forward).write("step", "const S* packed, V* record, V* scratch, V* next, int lanes")
     backward = _FunctionWriter(step.backward).write(
         "step_backward",
-        "const S* packed, const V* record, V* d_record, V* scratch, const V* d_next, V* d_before, V* d_x",
+        "const S* packed, const V* record, V* d_record, V* scratch, const V* d_next, V* d_before, V* d_x, int lanes",
     )
     sums = _sum_weight_gradients(step)
     record, d_record = step.forward.sizes["record"], step.backward.sizes["d_record"]
@@ -148,10 +148,10 @@ struct Cell {{
 
 {backward.text}
 
-  static INLINE void add_gradients(S* sums, const V* record, const V* d_record, int steps) {{
+  static INLINE void add_gradients(S* sums, const V* record, const V* d_record, V* panel, int steps, int lanes) {{
 {_indented(sums.adding, 4)}
   }}
-  static void unpack_gradients(const S* sums, S* const* weights) {{
+  static void unpack_gradients(const S* sums, S* const* weights, int lanes) {{
     S* const* d_weights = weights + {len(low.weights)};
 {_indented(_clearing(low), 4)}
 {_indented(sums.unpacking, 4)}
@@ -395,7 +395,7 @@ class _FunctionWriter:
             self._array(each)  # declared, since the results are side by side
         text = ", ".join(f"Operand<{each.width}>{{{self._array(each)}}}" for each in operands)
         self._comment(item.sums)
-        self.lines.append(f"product<{rows}>({self._array(first)}, packed + {matrix}, packed + {bias}, {text});")
+        self.lines.append(f"product<{rows}>({self._array(first)}, packed + {matrix}, packed + {bias}, lanes, {text});")
 
     def _reduction(self, item: Reduction) -> None:
         node, operands = item.node, [self._array(each) for each in item.node.args]
@@ -502,19 +502,19 @@ def _sum_weight_gradients(step: _Step) -> _Sums:
     found = _Sums()
     for (operand_offset, columns), entries in products.items():
         for first, count, run in _runs(entries):
-            name = found.begin(f"tiles_size({count}, {columns})")
+            name = found.begin(f"sums_size({count}, {columns})")
             found.adding.append(
-                f"add_products<{record}, {d_record}>(sums + {name}, d_record + {first}, record + {operand_offset}, "
-                f"steps, {count}, {columns});"
+                f"add_products<{record}, {d_record}, {columns}>(sums + {name}, d_record + {first}, "
+                f"record + {operand_offset}, panel, steps, {count}, lanes);"
             )
             found.unpacking += [
                 f"unpack({_at('d_weights', view.weight, view.offset)}, sums + {name}, {columns}, {offset - first}, "
-                f"{height}, {view.row_stride}, {view.column_stride}, {_number(view.scale)});"
+                f"{height}, {view.row_stride}, {view.column_stride}, {_number(view.scale)}, lanes);"
                 for offset, height, view in run
             ]
     for first, count, of_rows in _runs(rows):
         name = found.begin(str(count))
-        found.adding.append(f"add_rows<{d_record}>(sums + {name}, d_record + {first}, steps, {count});")
+        found.adding.append(f"add_rows<{d_record}>(sums + {name}, d_record + {first}, steps, {count}, lanes);")
         found.unpacking += [
             f"unpack_row({_at('d_weights', view.weight, view.offset)}, sums + {name} + {offset - first}, {width}, "
             f"{view.stride});"

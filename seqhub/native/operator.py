@@ -8,9 +8,8 @@ The operator is a `torch.library.Library` around a `torch.autograd.Function`, wh
 """
 
 import struct
-import threading
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from seqhub.errors import InvalidInputError
 from seqhub.native import derivatives
 from seqhub.native.eligibility import are_plain, executes_eagerly
 from seqhub.native.loader import CELLS, Library, library
+from seqhub.native.reused_memory import SCRATCH, Activations
 
 _CELL_NUMBERS = {cell: number for number, cell in enumerate(CELLS)}
 _WEIGHTS_PER_LAYER = 4  # weight_ih, weight_hh, bias_ih, bias_hh
@@ -75,7 +75,7 @@ class _Recurrence(torch.autograd.Function):
     def forward(
         ctx: Any, call: "Call", inputs: Tensor, h_0: Tensor | None, c_0: Tensor | None, *weights: Tensor
     ) -> Any:
-        activations = _Activations(call.saved_bytes())
+        activations = Activations(call.saved_bytes())
         outputs = call.forward(inputs, h_0, c_0, weights, activations.memory)
         ctx.call, ctx.activations = call, activations
         ctx.set_materialize_grads(False)
@@ -252,7 +252,7 @@ class Call:
         d_outputs, made = [_contiguous(tensor) for tensor in gradients[:3]], gradients[3:]
         parameters = [_contiguous(tensor) for tensor in weights]
         flags = saved is not None, d_outputs[0] is not None, made[0] is not None
-        scratch = _SCRATCH.of(_num_bytes(self.library, f"{which}_scratch", self.sizes, flags))
+        scratch = SCRATCH.of(_num_bytes(self.library, f"{which}_scratch", self.sizes, flags))
         numbers = [
             *self.sizes,
             *map(_address, given),
@@ -276,47 +276,6 @@ class Call:
                 f"row {row} has {length} steps from step {start} on; must be at least 1 and end by step {self.steps}"
             )
         raise InvalidInputError(f"columns: must be at least -1 and below {self.features}, the columns of weight_ih")
-
-
-_MAX_CACHED_BYTES = 1 << 24  # bytes
-_EMPTY = torch.empty(0, dtype=torch.uint8, device="cpu")
-
-
-class _Activations:
-    """Activations that forward saves for backward. Memory is reused, since new pages take longer than a small call."""
-
-    _CACHE: ClassVar[list[Tensor]] = []  # the memory that was released last
-
-    def __init__(self, size: int) -> None:
-        self.memory = _EMPTY  # `__del__` reads it even if the next lines fail
-        try:
-            cached = self._CACHE.pop()
-        except IndexError:
-            cached = _EMPTY
-        self.memory = cached if size <= cached.numel() else torch.empty(size, dtype=torch.uint8, device="cpu")
-
-    def __del__(self) -> None:
-        if not self._CACHE and 0 < self.memory.numel() <= _MAX_CACHED_BYTES:
-            self._CACHE.append(self.memory)
-
-
-class _Scratch(threading.local):
-    """Scratch memory of each thread, reused for the same reason."""
-
-    def __init__(self) -> None:
-        self.tensor = torch.empty(0, dtype=torch.uint8, device="cpu")
-
-    def of(self, size: int) -> Tensor:
-        """Return a tensor of at least `size` bytes."""
-        if size <= self.tensor.numel():
-            return self.tensor
-        tensor = torch.empty(size, dtype=torch.uint8, device="cpu")
-        if size <= _MAX_CACHED_BYTES:
-            self.tensor = tensor
-        return tensor
-
-
-_SCRATCH = _Scratch()
 
 
 @lru_cache(maxsize=1024)

@@ -113,7 +113,9 @@ def test_full_disk(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_damaged_library(damage: bytes, empty_cache: Path) -> None:
     is_right(nn.GRUCell(2, 4))
     (library,) = libraries(empty_cache)
-    library.write_bytes(damage or library.read_bytes()[:-100])
+    content = library.read_bytes()
+    library.unlink()  # this process has loaded it, and its memory must stay as it is
+    library.write_bytes(damage or content[:-100])
     code = (
         "import torch\nfrom torch import nn\nimport seqhub, warnings\nwarnings.simplefilter('error')\n"
         "seqhub.compile_cell(nn.GRUCell(2, 4))(torch.randn(2, 3, 2))"
@@ -182,13 +184,13 @@ def test_changes_of_a_cell_are_seen() -> None:
             self.input_size, self.rate = 3, 0.5
             self.w, self.other = nn.Linear(3, 3), nn.Linear(3, 3)
             self.other.weight = self.w.weight  # tied
-            self.scales = [1.0]
+            self.scales, self.options = [1.0], {"gain": 1.0}
             self.register_buffer("shift", torch.zeros(3))
 
         def forward(self, x: torch.Tensor, h: torch.Tensor | None = None) -> torch.Tensor:
             h = x.new_zeros(x.shape) if h is None else h
             drift = 0.1 if self.training else 0.2
-            net = self.w(x) + self.rate * self.other(h) * self.scales[0] + self.shift + drift
+            net = self.w(x) + self.rate * self.other(h) * self.scales[0] + self.shift + drift * self.options["gain"]
             return torch.tanh(net)
 
     cell = Changing()
@@ -196,6 +198,7 @@ def test_changes_of_a_cell_are_seen() -> None:
     changes: list[Any] = [
         lambda: setattr(cell, "rate", -2.0),
         lambda: cell.scales.__setitem__(0, 3.0),
+        lambda: cell.options.__setitem__("gain", 2.0),
         lambda: cell.shift.add_(1.0),
         lambda: setattr(cell, "shift", torch.ones(3)),
         lambda: cell.eval(),

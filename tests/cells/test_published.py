@@ -69,11 +69,18 @@ def test_gradcheck(name: str) -> None:
         assert torch.autograd.gradgradcheck(run, (inputs, *states))
 
 
+@pytest.mark.parametrize("rows", [1, 2, 4, 5])
+@pytest.mark.parametrize("name", ["LSTMCell", "MGUCell"])
+def test_few_sequences(name: str, rows: int) -> None:
+    compare(*make(name, torch.float64), 1e-10, rows=rows)
+    compare(*make(name, torch.float32), 1e-5, rows=rows)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("hidden", [1, 2, 17, 64])
 @pytest.mark.parametrize("name", ["LSTMCell", "MGUCell", "PeepholeLSTMCell", "TGRUCell"])
 def test_widths(name: str, hidden: int) -> None:
-    for rows in (1, 16, 33):
+    for rows in (1, 3, 16, 33):
         compare(*make(name, torch.float64, hidden), 1e-10, rows=rows)
 
 

@@ -12,9 +12,9 @@ typedef SCALAR S;
 typedef Vec<S> V;
 typedef IVec<S> Mask;  // -1 in lanes that are true, 0 in others
 constexpr int L = LANES<S>;
-constexpr int ROWS = 8;                               // results of a product that are computed together
-constexpr int TILE_ROWS = 4;                          // of a tile of weight gradients
-constexpr int TILE_COLUMNS = VECTOR_BYTES == 64 ? 4 : 2;  // as many as there are registers for
+constexpr int ROWS = 8;  // results of a product that are computed together
+
+#include "cell_gradients.h"
 
 namespace {
 
@@ -53,10 +53,12 @@ INLINE V exponential(V x) {
 }
 INLINE V inverse(V x) { return reciprocal(Pack<S, 1>{{x}}).v[0]; }
 INLINE V hyperbolic_tangent(V x) { return tanh(Pack<S, 1>{{x}}).v[0]; }
-// relative errors of a few ulp for all x
+// relative errors of a few ulp for all x whose result is a normal number
 INLINE V sigmoid(V x) {
-  const V small = exponential(x < S(0) ? x : -x), share = inverse(S(1) + small);
-  return x < S(0) ? small * share : share;
+  constexpr S LARGEST = sizeof(S) == 4 ? 88 : 708;  // exp of it is finite
+  Pack<S, 1> scale, rest;
+  exp_parts(clamp(Pack<S, 1>{{-x}}, LARGEST), scale, rest);
+  return x < -LARGEST ? V{} : inverse((S(1) + (scale * rest + scale)).v[0]);
 }
 INLINE V logarithm(V x) {
   constexpr S SMALLEST = sizeof(S) == 4 ? S(1.17549435e-38) : S(2.2250738585072014e-308);
@@ -99,6 +101,7 @@ NOINLINE void pack_row(S* packed, const S* from, int size, int64_t stride) {
 
 template <int N>
 struct Operand {
+  static constexpr int SIZE = N;
   const V* units;
 };
 
@@ -123,9 +126,49 @@ INLINE const S* product_rows(V* results, const S* weights, const S* bias, Operan
   return weights;
 }
 
+// The same for few sequences, with ROWS results in lanes
+typedef S Results __attribute__((vector_size(ROWS * sizeof(S)), aligned(sizeof(S)), may_alias));
+
+template <int BLOCKS, int COLUMNS, int N>
+INLINE const S* accumulate_of(int lane, Results* sums, const S* weights, Operand<N> operand) {
+  for (int k = 0; k < N; k++, weights += ROWS) {
+    const S unit = ((const S*)(operand.units + k))[lane];
+#pragma GCC unroll 8
+    for (int i = 0; i < BLOCKS; i++) sums[i] += *(const Results*)(weights + i * ROWS * COLUMNS) * unit;
+  }
+  return weights;
+}
+
+template <int BLOCKS, class... Operands>
+INLINE void product_blocks(V* results, const S* weights, const S* bias, int rows, int lanes, Operands... operands) {
+  constexpr int COLUMNS = (Operands::SIZE + ...);
+  for (int lane = 0; lane < lanes; lane++) {
+    Results sums[BLOCKS];
+    const S* column = weights;
+#pragma GCC unroll 8
+    for (int i = 0; i < BLOCKS; i++) sums[i] = *(const Results*)(bias + i * ROWS);
+    ((column = accumulate_of<BLOCKS, COLUMNS>(lane, sums, column, operands)), ...);
+    Mask own = {};  // the first sequence also fills the lanes without a sequence
+    for (int other = 0; other < L; other++) own[other] = -(lane == 0 || lane == other);
+    const S* sum = (const S*)sums;
+    for (int i = 0; i < rows; i++) results[i] = own ? splat<S>(sum[i]) : results[i];
+  }
+}
+
+template <int N, class... Operands>
+NOINLINE void product_of_few(V* results, const S* weights, const S* bias, int lanes, Operands... operands) {
+  constexpr int COLUMNS = (Operands::SIZE + ...), BLOCKS = (N + ROWS - 1) / ROWS, TOGETHER = 8, REST = BLOCKS % TOGETHER;
+  int row = 0;
+  for (; row + TOGETHER * ROWS <= N; row += TOGETHER * ROWS)
+    product_blocks<TOGETHER>(results + row, weights + row * COLUMNS, bias + row, TOGETHER * ROWS, lanes, operands...);
+  if constexpr (REST > 0)
+    product_blocks<REST>(results + row, weights + row * COLUMNS, bias + row, N - row, lanes, operands...);
+}
+
 // N results: bias plus the products of a packed matrix and the operands
 template <int N, class... Operands>
-INLINE void product(V* results, const S* weights, const S* bias, Operands... operands) {
+INLINE void product(V* results, const S* weights, const S* bias, int lanes, Operands... operands) {
+  if (lanes <= FEW) return product_of_few<N>(results, weights, bias, lanes, operands...);
   for (int row = 0; row < N / ROWS * ROWS; row += ROWS)
     weights = product_rows<ROWS>(results + row, weights, bias + row, operands...);
   if constexpr (N % ROWS)
@@ -145,84 +188,7 @@ INLINE V maximum(const V* units) {
   return found;
 }
 
-// Gradients of weights, summed over steps and sequences. They are kept in tiles.
-
-INLINE constexpr int tiles_size(int rows, int columns) {
-  return (rows + TILE_ROWS - 1) / TILE_ROWS * ((columns + TILE_COLUMNS - 1) / TILE_COLUMNS) * TILE_ROWS * TILE_COLUMNS;
-}
-
-// Adds the products of each gradient and each operand unit. Tiles at the edge may read up to TILE_ROWS units beyond the
-// arrays; these numbers are not used.
-template <int RECORD, int GRADIENT>
-NOINLINE void add_products(S* tiles, const V* gradients, const V* operands, int steps, int rows, int columns) {
-  constexpr int SIZE = TILE_ROWS * TILE_COLUMNS;
-  for (int row = 0; row < rows; row += TILE_ROWS)
-    for (int column = 0; column < columns; column += TILE_COLUMNS, tiles += SIZE) {
-      V sum[SIZE] = {};
-      const V *gradient = gradients + row, *operand = operands + column;
-      for (int t = 0; t < steps; t++, gradient += GRADIENT, operand += RECORD) {
-#pragma GCC unroll 4
-        for (int i = 0; i < TILE_ROWS; i++)
-#pragma GCC unroll 4
-          for (int k = 0; k < TILE_COLUMNS; k++) sum[i * TILE_COLUMNS + k] += gradient[i] * operand[k];
-      }
-      static_assert(SIZE % L == 0 || L > SIZE, "tiles are whole vectors");
-      if constexpr (SIZE >= L) {
-#pragma GCC unroll 8
-        for (int part = 0; part < SIZE; part += L) store<S>(tiles + part, load(tiles + part) + sums<S>(sum + part));
-      } else {
-        V padded[L] = {};
-        for (int i = 0; i < SIZE; i++) padded[i] = sum[i];
-        const V all_sums = sums<S>(padded);
-        for (int i = 0; i < SIZE; i++) tiles[i] += all_sums[i];
-      }
-    }
-}
-template <int GRADIENT>
-NOINLINE void add_rows(S* results, const V* gradients, int steps, int rows) {
-  for (int row = 0; row < rows; row++) {
-    V sum = {};
-    for (int t = 0; t < steps; t++) sum += gradients[t * GRADIENT + row];
-    S scalar = 0;
-    for (int lane = 0; lane < L; lane++) scalar += sum[lane];
-    results[row] += scalar;
-  }
-}
-
-NOINLINE void clear(S* gradient, int64_t size) {
-  if (gradient) memset(gradient, 0, size * sizeof(S));
-}
-// Adds rows [row, row + rows) of the tiles of a matrix of `columns` columns, times a number, to a gradient; none if `to` is null.
-NOINLINE void unpack(S* to, const S* tiles, int columns, int row, int rows, int64_t row_stride, int64_t column_stride,
-                     S scale) {
-  const int across = (columns + TILE_COLUMNS - 1) / TILE_COLUMNS;
-  for (int i = row; to && i < row + rows; i++)
-    for (int k = 0; k < columns; k++)
-      to[(i - row) * row_stride + k * column_stride] +=
-          scale * tiles[((i / TILE_ROWS * across + k / TILE_COLUMNS) * TILE_ROWS + i % TILE_ROWS) * TILE_COLUMNS +
-                k % TILE_COLUMNS];
-}
-NOINLINE void unpack_row(S* to, const S* from, int size, int64_t stride) {
-  for (int i = 0; to && i < size; i++) to[i * stride] += from[i];
-}
-
 // A block of sequences
-
-template <int D, size_t... i>
-INLINE void exchange(V& a, V& b, std::index_sequence<i...>) {
-  const V low = __builtin_shufflevector(a, b, int(i & D ? L + (i ^ D) : i)...);
-  b = __builtin_shufflevector(a, b, int(i & D ? L + i : (i | D))...);
-  a = low;
-}
-template <int D = 1>
-INLINE void transpose(V* v) {
-  if constexpr (D < L) {
-#pragma GCC unroll 16
-    for (int n = 0; n < L; n++)
-      if (!(n & D)) exchange<D>(v[n], v[n | D], std::make_index_sequence<L>());
-    transpose<2 * D>(v);
-  }
-}
 
 struct Block {
   int64_t row[L], length[L];
@@ -306,8 +272,6 @@ S* const* weights_of(const int64_t* a) {
   return (S* const*)(a + 10 + 4 * Cell::STATES);
 }
 
-constexpr int SLACK = TILE_ROWS;  // vectors after an array that tiles may read
-
 template <class Cell>
 INLINE constexpr int64_t vectors_of(int64_t scalars) {
   return (scalars + L - 1) / L + 1;
@@ -328,7 +292,8 @@ int64_t forward_scratch_bytes() {
 template <class Cell>
 int64_t backward_scratch_bytes() {
   return (vectors_of<Cell>(Cell::D_PACKED) + vectors_of<Cell>(Cell::SUMS) + Cell::CHUNK * Cell::D_RECORD + SLACK +
-          Cell::D_SCRATCH + Cell::NEXT + 2 * Cell::STATE_UNITS + CHUNK_UNITS<Cell>) * sizeof(V);
+          Cell::CHUNK * PANEL_VECTORS * L + Cell::D_SCRATCH + Cell::NEXT + 2 * Cell::STATE_UNITS + CHUNK_UNITS<Cell>) *
+         sizeof(V);
 }
 
 template <class Cell>
@@ -341,6 +306,7 @@ void run_forward(const int64_t* numbers) {
   V* state = next + Cell::NEXT;
   constexpr int AT_ONCE = steps_at_once(Cell::FEATURES + Cell::OUTPUT);
   V *inputs = state + Cell::STATE_UNITS, *outputs = inputs + AT_ONCE * Cell::FEATURES;
+  const int lanes = a.batch <= FEW ? int(a.batch) : L;
   memset(packed, 0, Cell::PACKED * sizeof(S));
   Cell::pack_forward(packed, weights_of<Cell>(numbers));
   for (int64_t first = 0; first < a.batch; first += L) {
@@ -360,7 +326,7 @@ void run_forward(const int64_t* numbers) {
         const V* x = inputs + (step - low) * Cell::FEATURES;
         for (int u = 0; u < Cell::FEATURES; u++) record[u] = full ? x[u] : (present ? x[u] : V{});
         for (int u = 0; u < Cell::STATE_UNITS; u++) record[Cell::FEATURES + u] = state[u];
-        Cell::step(packed, record, scratch, next);
+        Cell::step(packed, record, scratch, next, lanes);
         for (int u = 0; u < Cell::STATE_UNITS; u++) state[u] = full ? next[u] : (present ? next[u] : state[u]);
         V *output = outputs + (step - low) * Cell::OUTPUT, *own = next + Cell::OUTPUT_OFFSET;
         for (int u = 0; u < Cell::OUTPUT; u++) output[u] = full ? own[u] : (present ? own[u] : V{});
@@ -373,17 +339,19 @@ void run_forward(const int64_t* numbers) {
 }
 
 template <class Cell>
-void run_backward(const int64_t* numbers) {
+INLINE void backward_of(const int64_t* numbers) {
   const Arguments a = arguments_of(numbers);
   S* packed = (S*)a.scratch;
   S* weight_sums = (S*)(a.scratch + vectors_of<Cell>(Cell::D_PACKED));
   V* records = (V*)weight_sums + vectors_of<Cell>(Cell::SUMS);
-  V* scratch = records + Cell::CHUNK * Cell::D_RECORD + SLACK;
+  V* panel = records + Cell::CHUNK * Cell::D_RECORD + SLACK;
+  V* scratch = panel + Cell::CHUNK * PANEL_VECTORS * L;
   V* d_next = scratch + Cell::D_SCRATCH;
   V* d_state = d_next + Cell::NEXT;
   V* d_before = d_state + Cell::STATE_UNITS;
   constexpr int AT_ONCE = steps_at_once(Cell::FEATURES + Cell::OUTPUT);
   V *d_inputs = d_before + Cell::STATE_UNITS, *d_outputs = d_inputs + AT_ONCE * Cell::FEATURES;
+  const int lanes = a.batch <= FEW ? int(a.batch) : L;
   memset((void*)a.scratch, 0, (records - a.scratch) * sizeof(V));
   memset((void*)d_next, 0, Cell::NEXT * sizeof(V));
   Cell::pack_backward(packed, weights_of<Cell>(numbers));
@@ -423,7 +391,7 @@ void run_backward(const int64_t* numbers) {
             }
           }
           V* d_x = a.d_x ? d_inputs + (step - begin) * Cell::FEATURES : nullptr;
-          Cell::step_backward(packed, record, d_record, scratch, d_next, d_before, d_x);
+          Cell::step_backward(packed, record, d_record, scratch, d_next, d_before, d_x, lanes);
           for (int u = 0; u < Cell::STATE_UNITS; u++)
             d_state[u] = full ? d_before[u] : (present ? d_before[u] : d_state[u]);
           if (!full) {  // numbers of absent steps are not zero, and may be infinite
@@ -434,13 +402,21 @@ void run_backward(const int64_t* numbers) {
         }
         if (a.d_x) block.write(a.d_x + begin * Cell::FEATURES, d_inputs, a.steps * Cell::FEATURES, count * Cell::FEATURES);
       }
-      Cell::add_gradients(weight_sums, saved + low * Cell::RECORD, records, int(high - low));
+      Cell::add_gradients(weight_sums, saved + low * Cell::RECORD, records, panel, int(high - low), lanes);
     }
     for (int k = 0; k < Cell::STATES; k++)
       if (a.states[4 * k + 3])
         block.write(a.states[4 * k + 3], d_state + Cell::offset(k), Cell::width(k), Cell::width(k));
   }
-  Cell::unpack_gradients(weight_sums, weights_of<Cell>(numbers));
+  Cell::unpack_gradients(weight_sums, weights_of<Cell>(numbers), lanes);
+}
+
+template <class Cell>
+void run_backward(const int64_t* numbers) {
+  without_subnormals([=] {
+    backward_of<Cell>(numbers);
+    return int64_t(0);
+  });
 }
 
 }  // namespace
