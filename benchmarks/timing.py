@@ -58,11 +58,20 @@ class Job(NamedTuple):
     items: int  # number of items of one call of `run`
 
 
-def compare(case: str, theirs: Job, ours: Job, rounds: int, *, unit: str, goal: Goal | None = None) -> Row:
-    """Measure rates of both in items per second, in turn, after one warm-up call each."""
+def compare(
+    case: str,
+    theirs: Job,
+    ours: Job,
+    rounds: int,
+    *,
+    unit: str,
+    goal: Goal | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Row:
+    """Measure rates of both in items per second of a clock, in turn, after one warm-up call each."""
     for job in (theirs, ours):
         job.run()
-    pairs = [(rate(theirs), rate(ours)) for _ in range(rounds)]
+    pairs = [(rate(theirs, clock), rate(ours, clock)) for _ in range(rounds)]
     return row_of_pairs(case, pairs, unit=unit, goal=goal)
 
 
@@ -78,11 +87,11 @@ def row_of_pairs(case: str, pairs: list[tuple[float, float]], *, unit: str, goal
     )
 
 
-def rate(job: Job) -> float:
+def rate(job: Job, clock: Callable[[], float] = time.perf_counter) -> float:
     """Return the items per second of one call."""
-    started = time.perf_counter()
+    started = clock()
     job.run()
-    return job.items / (time.perf_counter() - started)
+    return job.items / (clock() - started)
 
 
 def process_seconds(command: Sequence[str]) -> float:
