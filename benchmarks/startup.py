@@ -3,7 +3,7 @@
 The baseline of `--help` prints the help of a program of typer with one empty command. The baseline
 of solving is the notebook as a script: a hundred epochs of training and testing, after which its network is nearly
 always right. seqhub trains until 10,240 newly generated sequences are all right, and saves a model with its record.
-Both sides import compiled modules, as after an installation.
+Both sides import compiled modules, as after an installation. The times are processor times.
 """
 
 import sys

@@ -8,8 +8,8 @@ with the folder and record of every run.
 
 The length of a run varies by chance, so rates are over all sequences of training and validation: the same work on both
 sides. The sequences to the criterion have rows of their own. The first rows have one thread; others compare two with
-one on the same runs. The last row compares whole processes, with imports and compilation: 50 seeds by `seqhub sweep` on
-one thread and by JAX (`jax_seeds`, if JAX is installed).
+one on the same runs. The last row compares the processor time of whole processes, with imports and compilation: 50
+seeds by `seqhub sweep` on one thread and by JAX (`jax_seeds`, if JAX is installed).
 """
 
 import sys

@@ -82,13 +82,18 @@ def overview() -> "Typer":
 def main() -> None:
     """Run one command; `seqhub.cli.errors` defines the exit codes."""
     gc.set_threshold(_GC_THRESHOLD)
+    try:
+        run(_called_program(), is_first_to_report)
+    finally:
+        gc.freeze()  # or Python would look for cycles among all objects when it exits, a fifth of a short run
+
+
+def _called_program() -> "Typer":
+    """Return the part of the command line that this process needs."""
     name = next((each for each in sys.argv[1:] if not each.startswith("-")), None)
     if _COMPLETION not in os.environ and name in _COMMANDS and sys.argv[1] == name:
-        run(program(name), is_first_to_report)
-    elif sys.argv[1:] in ([], ["--help"]):
-        run(overview(), is_first_to_report)
-    else:
-        run(program(), is_first_to_report)
+        return program(name)
+    return overview() if sys.argv[1:] in ([], ["--help"]) else program()
 
 
 def _empty_program() -> "Typer":
