@@ -41,15 +41,15 @@ PARTS = {
 def results() -> str:
     """Return the table of ten released models on unseen rows, from their records."""
     lines = [
-        "| task | what has to be learned | model | weights | training sequences | on unseen rows | in 1997 |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: |",
+        "| task | model | weights | training sequences | on unseen rows | in 1997 |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
     folders = {RunRecord.load(pretrained(name)).task: pretrained(name) for name in list_pretrained()}
     for ref in map(TaskRef.parse, RESULTS):
         record, task = RunRecord.load(folders[ref]), ref.definition
         paper = task.paper_sequences.get(ref.config_name)
         lines.append(
-            f"| `{ref}` | {task.title.partition(' (LSTM paper')[0]} | `{record.model}` | {record.num_parameters:,} "
+            f"| `{ref}`: {task.title.partition(' (LSTM paper')[0]} | `{record.model}` | {record.num_parameters:,} "
             f"| {record.sequences_seen:,} | {test_result(record)} | {f'{paper:,}' if paper else ''} |"
         )
     return "\n".join(lines)

@@ -30,6 +30,11 @@ from seqhub.tasks.registry import get_task, list_tasks
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "site"
 SHIM = BUILD / "package" / "shim" / "index.js"  # of the npm package iframe-worker
+STYLE = """/* wider than the theme, and names of tasks on one line */
+.md-grid { max-width: 76rem; }
+.md-typeset td code, .md-typeset th code { white-space: nowrap; word-break: normal; }
+.md-typeset table:not([class]) th, .md-typeset table:not([class]) td { min-width: 0; padding: .5em .9em; }
+"""
 EXAMPLE = 200  # characters of a column of an example row
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 
@@ -123,6 +128,7 @@ def build(output: Annotated[Path, typer.Option(help="Folder of the site")] = BUI
     for path in linked([HOME, *TUTORIALS.values(), *GUIDES.values(), *REFERENCE.values(), *EXPLANATIONS.values()]):
         (source / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, source / path)
+    _write(source / "extra.css", STYLE)
     configuration = BUILD / "mkdocs.yml"
     configuration.write_text(yaml.safe_dump(settings(source, navigation), sort_keys=False), encoding="utf-8")
     line = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--config-file", str(configuration)]
@@ -151,6 +157,7 @@ def settings(source: Path, navigation: Navigation) -> dict[str, Any]:
         "site_description": "Datasets, models and a Hub for sequence memory",
         "docs_dir": str(source),
         "use_directory_urls": False,  # so that links work in files, without a server
+        "extra_css": ["extra.css"],
         "nav": navigation,
         "theme": {
             "name": "material",
@@ -213,16 +220,17 @@ def task_pages(source: Path) -> Navigation:
     entries: Navigation = []
     for name in list_tasks():
         card = (ROOT / "dataset_scripts" / "cards" / f"{name}.md").read_text(encoding="utf-8")
-        text = card.partition("\n---\n")[2]
+        intro, _, rest = card.partition("\n---\n")[2].strip().partition("\n## ")
         task = get_task(name)
         summary = inspect.getdoc(type(task)) or ""
-        parts = [text.strip(), f"## Definition\n\n{_as_text(summary)}", "## Rows of each config"]
+        parts = [intro.strip(), "## Rows of each config"]
         for config in task.configs:
             ref = TaskRef(name, config.name)
             picture = f"{name}-{config.name}.svg"
             _write(source / "reference" / "tasks" / picture, config_pictures.draw(ref))
             parts.append(f"### {config.name}\n\n![The first test rows of {ref}]({picture})")
             parts += [_example(row) for row in config_pictures.first_rows(ref)[:1]]
+        parts += [f"## {rest.strip()}", f"## Definition\n\n{_as_text(summary)}"]
         path = f"reference/tasks/{name}.md"
         _write(source / path, "\n\n".join(parts) + "\n")
         entries.append({name: path})
