@@ -95,8 +95,11 @@ SECONDS := 60
 fuzz: $(READY) $(FUZZED) build/fuzz/fuzz  ## Fuzz the native recurrence, guided by coverage (SECONDS=60).
 	build/fuzz/fuzz $(FUZZED) $(SECONDS)
 
-wheel: $(READY)  ## Build the wheel and test it in a clean environment (needs a package index).
-	$(BIN)/python tests/wheel_release.py
+PYTHONS :=  # other Pythons than 3.11, 3.12 and 3.13, as in PYTHONS="3.12 /path/to/python3.13"
+CHECKS :=  # some checks only, as in CHECKS="wheel server"
+
+release-check: $(READY)  ## Build sdist and wheel and use them in clean environments (needs a package index; an hour).
+	$(BIN)/python tests/release_check.py $(PYTHONS:%=--python %) $(CHECKS:%=--only %)
 
 format: $(READY)  ## Format the code.
 	$(BIN)/ruff check --fix --quiet .
@@ -120,4 +123,4 @@ cards: $(READY)  ## Render all cards and pages.
 	$(BIN)/python -m model_cards render
 	$(BIN)/python -m docs.render
 
-.PHONY: help install demo test test-all transformers-suite hub-suite js-suite pages-suite site sanitize sanitize-cells fuzz wheel format lint bench release cards
+.PHONY: help install demo test test-all transformers-suite hub-suite js-suite pages-suite site sanitize sanitize-cells fuzz release-check format lint bench release cards

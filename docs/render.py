@@ -9,8 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.timing import number
-from docs import model_types, own_files
+from docs import fair_comparison, initialisation, model_types, own_files, readme
 from docs import sequence_to_sequence as sequence_page
 from docs import speed as speed_page
 from seqhub.cli.errors import script
@@ -20,38 +19,30 @@ from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.registry import get_task, list_tasks
 
 ROOT = Path(__file__).parent.parent
-SPEED = {  # benchmark -> prefix of the cases that the README shows; docs/performance.md has all
-    "generate": "hard",
-    "build": "",
-    "loader": "",
-    "access": "qrsu/hard",
-    "loop": "hard",
-    "sweep": "",
-    "eval": "",
-    "startup": "",
-    "hub": "",
-}
 
 
 def rendered() -> dict[str, str]:
     """Return the content of each page with rendered parts, by path from the root of the repository."""
-    readme = _page("README.md")
+    home = _fill(_fill(_page("README.md"), "results", readme.results()), "speed", readme.benchmarks())
+    qrsu = _fill(_fill(_page("docs/tasks/qrsu.md"), "solved", qrsu_solved()), "seeds", qrsu_seeds())
     return {
-        "README.md": _fill(_fill(readme, "results", results()), "speed", speed()),
+        "README.md": _fill(home, "documentation", readme.documentation()),
         "docs/cli.md": command_line(),
         "docs/concepts.md": _fill(_page("docs/concepts.md"), "gradients", gradients()),
+        "docs/fair_comparison.md": _fill(_page("docs/fair_comparison.md"), "comparison", fair_comparison.tables()),
+        "docs/initialisation.md": _fill(_page("docs/initialisation.md"), "initialisations", initialisation.table()),
         "docs/model_types.md": _fill(_page("docs/model_types.md"), "types", model_types.table()),
         "docs/own_files.md": _fill(_page("docs/own_files.md"), "measured", own_files.tables()),
         "docs/performance.md": _fill(_page("docs/performance.md"), "measured", speed_page.tables()),
         "docs/tasks/README.md": _fill(_page("docs/tasks/README.md"), "released", released()),
-        "docs/tasks/qrsu.md": _fill(_page("docs/tasks/qrsu.md"), "seeds", qrsu_seeds()),
+        "docs/tasks/qrsu.md": qrsu,
         "docs/tasks/row_images.md": _fill(_page("docs/tasks/row_images.md"), "seeds", digit_seeds()),
         "docs/tasks/sequence_to_sequence.md": sequence_to_sequence(),
         "docs/tasks/square.md": _fill(_page("docs/tasks/square.md"), "seeds", square_seeds()),
     }
 
 
-def results() -> str:
+def qrsu_solved() -> str:
     """Return the table of the shipped recipes, from the solve benchmark and the released models."""
     measured = {row["case"].partition(" of ")[0]: row for row in _benchmark("solve")}
     lines = [
@@ -97,17 +88,10 @@ def released() -> str:
         if ref not in folders:
             continue
         record = RunRecord.load(folders[ref])
-        test = record.evaluation["test"]
-        right = f"{test['accuracy']:.2%} right"
-        if "mse" in test:
-            right = f"MSE {test['mse']:.1e}, {test['accuracy']:.1%} within {test['tolerance']:.3g}"
-        elif "steps" in test:
-            right = f"{test['accuracy']:.2%} of steps right"
-        elif "token_accuracy" in test:
-            right = f"{test['accuracy']:.2%} exact match"
         lines.append(
             f"| `{ref}` | [`{record.model}`](../../{folders[ref].relative_to(ROOT)}/README.md) "
-            f"| {record.num_parameters:,} | {record.sequences_seen:,} | {right} | {test['examples']:,} |"
+            f"| {record.num_parameters:,} | {record.sequences_seen:,} | {readme.test_result(record)} "
+            f"| {record.evaluation['test']['examples']:,} |"
         )
     return "\n".join(lines)
 
@@ -210,29 +194,6 @@ def digit_seeds() -> str:
     lines += [
         f"| {name} | " + " | ".join(f"{value:.1f}" for value in (*each, median(each))) + " |"
         for name, each in sides.items()
-    ]
-    return "\n".join(lines)
-
-
-def speed() -> str:
-    """Return the table of the benchmarks with a goal, as last measured."""
-    lines = ["| benchmark | baseline | seqhub | unit | ratio |", "| --- | ---: | ---: | --- | ---: |"]
-    for name, begins in SPEED.items():
-        for row in _benchmark(name):
-            if row["goal"] is not None and row["case"].startswith(begins):
-                numbers = (
-                    number(row["theirs"]),
-                    number(row["ours"]),
-                    row["unit"],
-                    number(row["ratio"]),
-                )
-                lines.append(f"| {name}: {row['case']} | " + " | ".join(numbers) + " |")
-    machine = speed_page.measured("generate")["environment"]
-    how = f"Medians; baseline and seqhub measured in the same run on {machine['cores']} cores with one thread"
-    lines += [
-        "",
-        f"{how}. The Hub benchmarks use all cores. Run them with `python -m benchmarks all`. "
-        "[docs/performance.md](docs/performance.md) has all rows, also those that miss their goal.",
     ]
     return "\n".join(lines)
 

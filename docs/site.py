@@ -6,6 +6,7 @@ mkdocs builds the site, and every warning is an error. The site works without a 
 """
 
 import inspect
+import json
 import os
 import re
 import shutil
@@ -19,20 +20,29 @@ import typer
 import yaml
 
 import seqhub
+from docs import config_pictures
 from seqhub.cli.errors import script
 from seqhub.errors import SeqhubError
 from seqhub.models.registry import model_classes
+from seqhub.tasks.ref import TaskRef
 from seqhub.tasks.registry import get_task, list_tasks
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "site"
 SHIM = BUILD / "package" / "shim" / "index.js"  # of the npm package iframe-worker
+STYLE = """/* wider than the theme, and names of tasks on one line */
+.md-grid { max-width: 76rem; }
+.md-typeset td code, .md-typeset th code { white-space: nowrap; word-break: normal; }
+.md-typeset table:not([class]) th, .md-typeset table:not([class]) td { min-width: 0; padding: .5em .9em; }
+"""
+EXAMPLE = 200  # characters of a column of an example row
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 
 Navigation = list[Any]
 
+HOME = "README.md"
 TUTORIALS = {
-    "First steps": "README.md",
+    "First steps": "docs/first_steps.md",
     "Which symbol came first": "docs/tasks/qrsu.md",
     "Squares, drawn in two directions": "docs/tasks/square.md",
     "Echo: an output at each step": "docs/tasks/echo.md",
@@ -43,6 +53,11 @@ TUTORIALS = {
     "Chirps in a spectrogram": "docs/tasks/chirps.md",
     "Ramps: a sequence in one vector": "docs/tasks/ramps.md",
     "Windows of a sequence": "docs/tasks/windows.md",
+    "The sign at the start: two sequences": "docs/tasks/two_sequence.md",
+    "The sum of two marked numbers": "docs/tasks/adding.md",
+    "The product of two marked numbers": "docs/tasks/multiplication.md",
+    "The first of many symbols: long time lags": "docs/tasks/long_lag.md",
+    "The order of three symbols": "docs/tasks/temporal_order_3bit.md",
     "A grammar with memory": "docs/tasks/embedded_reber.md",
     "From one sequence to another": "docs/tasks/sequence_to_sequence.md",
     "Your own architecture": "docs/own_architecture.md",
@@ -52,6 +67,7 @@ TUTORIALS = {
     "Notebooks": "docs/notebooks/README.md",
 }
 GUIDES = {
+    "Install seqhub": "docs/install.md",
     "Load and build datasets": "docs/data.md",
     "Use models": "docs/models.md",
     "Train": "docs/training.md",
@@ -62,16 +78,19 @@ GUIDES = {
     "Run a Hub": "docs/hub.md",
     "A Hub for colleagues": "docs/hub-for-colleagues.md",
     "Teach a course": "docs/teaching.md",
-    "Add a task": "docs/tasks/adding.md",
-    "Contribute": "CONTRIBUTING.md",
+    "Add a task or a model": "CONTRIBUTING.md",
 }
 EXPLANATIONS = {
     "Concepts: shapes and gradients": "docs/concepts.md",
-    "State tracking and length generalisation": "docs/tasks/state_tracking.md",
+    "Initialisation": "docs/initialisation.md",
+    "Truncated gradients": "docs/truncated_gradients.md",
+    "Length generalisation and state tracking": "docs/tasks/state_tracking.md",
     "Recall": "docs/tasks/recall.md",
     "The LSTM paper reproduced": "docs/paper.md",
+    "How a comparison is fair": "docs/fair_comparison.md",
     "The published comparison": "model_cards/bench/README.md",
     "The table of cells": "model_cards/cells/README.md",
+    "How the Hub stores files": "docs/hub_storage.md",
     "Speed": "docs/performance.md",
     "Security": "SECURITY.md",
 }
@@ -82,6 +101,7 @@ REFERENCE = {
     "Released models": "model_cards/README.md",
     "Routes of the Hub": "docs/hub-compatibility.md",
     "Tests of the official clients": "docs/hub-suite.md",
+    "Versions and compatibility": "docs/versions.md",
     "Changes": "CHANGELOG.md",
 }
 GROUPS = {  # of the public names
@@ -99,14 +119,16 @@ def build(output: Annotated[Path, typer.Option(help="Folder of the site")] = BUI
     source = BUILD / "source"
     shutil.rmtree(source, ignore_errors=True)
     navigation: Navigation = [
+        {"seqhub": HOME},
         {"Tutorials": _entries(TUTORIALS)},
         {"How-to guides": _entries(GUIDES)},
         {"Reference": [*_entries(REFERENCE), {"Python": python_pages(source)}, {"Configs": task_pages(source)}]},
         {"Explanation": _entries(EXPLANATIONS)},
     ]
-    for path in linked([*TUTORIALS.values(), *GUIDES.values(), *REFERENCE.values(), *EXPLANATIONS.values()]):
+    for path in linked([HOME, *TUTORIALS.values(), *GUIDES.values(), *REFERENCE.values(), *EXPLANATIONS.values()]):
         (source / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, source / path)
+    _write(source / "extra.css", STYLE)
     configuration = BUILD / "mkdocs.yml"
     configuration.write_text(yaml.safe_dump(settings(source, navigation), sort_keys=False), encoding="utf-8")
     line = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--config-file", str(configuration)]
@@ -135,6 +157,7 @@ def settings(source: Path, navigation: Navigation) -> dict[str, Any]:
         "site_description": "Datasets, models and a Hub for sequence memory",
         "docs_dir": str(source),
         "use_directory_urls": False,  # so that links work in files, without a server
+        "extra_css": ["extra.css"],
         "nav": navigation,
         "theme": {
             "name": "material",
@@ -193,17 +216,34 @@ def python_pages(source: Path) -> Navigation:
 
 
 def task_pages(source: Path) -> Navigation:
-    """Write a page for each task with its configs and example rows, from the card of its dataset."""
+    """Write a page for each task, from the card of its dataset, with a picture and example rows of each config."""
     entries: Navigation = []
     for name in list_tasks():
         card = (ROOT / "dataset_scripts" / "cards" / f"{name}.md").read_text(encoding="utf-8")
-        text = card.partition("\n---\n")[2]
+        intro, _, rest = card.partition("\n---\n")[2].strip().partition("\n## ")
         task = get_task(name)
         summary = inspect.getdoc(type(task)) or ""
+        parts = [intro.strip(), "## Rows of each config"]
+        for config in task.configs:
+            ref = TaskRef(name, config.name)
+            picture = f"{name}-{config.name}.svg"
+            _write(source / "reference" / "tasks" / picture, config_pictures.draw(ref))
+            parts.append(f"### {config.name}\n\n![The first test rows of {ref}]({picture})")
+            parts += [_example(row) for row in config_pictures.first_rows(ref)[:1]]
+        parts += [f"## {rest.strip()}", f"## Definition\n\n{_as_text(summary)}"]
         path = f"reference/tasks/{name}.md"
-        _write(source / path, f"{text.strip()}\n\n## Definition\n\n{_as_text(summary)}\n")
+        _write(source / path, "\n\n".join(parts) + "\n")
         entries.append({name: path})
     return entries
+
+
+def _example(row: dict[str, Any]) -> str:
+    """Return a row as a block of JSON, with long texts and lists cut off."""
+    lines = []
+    for column, value in row.items():
+        text = json.dumps(value, ensure_ascii=False)
+        lines.append(f"{column}: {text if len(text) <= EXAMPLE else f'{text[:EXAMPLE]} ...'}")
+    return "\n".join(["```text", *lines, "```"])
 
 
 def _as_text(docstring: str) -> str:

@@ -33,6 +33,10 @@ ORDER = (
     "threads",
     "startup",
     "solve",
+    "hub",
+    "hub_load",
+    "pages",
+    "viewer",
 )
 
 _CASE = re.compile(r"(?P<cell>\w+) (?P<width>\d+), T=(?P<length>\d+), B=(?P<batch>\d+), (?P<side>\w+)")
@@ -75,10 +79,14 @@ def tables() -> str:
     return "\n".join(parts).rstrip()
 
 
-def _line(row: dict[str, Any]) -> str:
+def goal(row: dict[str, Any]) -> tuple[str, str]:
+    """Return the goal of a row and whether it is met, as in `ratio >= 5` and `met`; empty without a goal."""
     goal = f"{row['goal'][0]} {row['goal'][1]} {number(row['goal'][2])}" if row["goal"] else ""
-    verdict = {True: "met", False: "**missed**", None: ""}[row["met"]]
-    cells = (row["case"], number(row["theirs"]), number(row["ours"]), row["unit"], number(row["ratio"]), goal, verdict)
+    return goal, {True: "met", False: "**missed**", None: ""}[row["met"]]
+
+
+def _line(row: dict[str, Any]) -> str:
+    cells = (row["case"], number(row["theirs"]), number(row["ours"]), row["unit"], number(row["ratio"]), *goal(row))
     return f"| {' | '.join(cells)} |"
 
 

@@ -21,17 +21,24 @@ PAGES = [
     "docs/concepts.md",
     "docs/data.md",
     "docs/deploy.md",
+    "docs/first_steps.md",
     "docs/hub.md",
+    "docs/hub_storage.md",
+    "docs/initialisation.md",
+    "docs/install.md",
     "docs/models.md",
     "docs/own_architecture.md",
     "docs/own_data.md",
     "docs/paper.md",
     "docs/trainer.md",
     "docs/training.md",
+    "docs/truncated_gradients.md",
 ]
-ONLINE = {"README.md", "docs/hub.md"}  # they start a Hub on this machine, which offline clients cannot reach
+# they start a Hub on this machine, which offline clients cannot reach
+ONLINE = {"docs/first_steps.md", "docs/hub.md", "docs/hub_storage.md"}
 INDEX = "docs/tasks/README.md"  # lists pages, without code
 PAGES += sorted({str(page.relative_to(ROOT)) for page in (ROOT / "docs" / "tasks").glob("*.md")} - {INDEX})
+LINKING = ("docs/fair_comparison.md", "docs/versions.md")  # pages without code
 SECONDS = 240
 
 # Runs the steps of a page in one process, which imports torch once, and saves their outputs
@@ -77,7 +84,9 @@ def steps(page: str) -> list[Step]:
     return found
 
 
-@pytest.mark.fast_cases("README.md", "docs/concepts.md", "docs/data.md", "docs/hub.md", "docs/models.md")
+@pytest.mark.fast_cases(
+    "README.md", "docs/concepts.md", "docs/data.md", "docs/first_steps.md", "docs/hub.md", "docs/models.md"
+)
 @pytest.mark.parametrize("page", PAGES)
 def test_the_code_of_a_page_runs_and_prints_its_output(page: str, tmp_path: Path) -> None:
     todo = steps(page)
@@ -105,7 +114,7 @@ def test_the_code_of_a_page_runs_and_prints_its_output(page: str, tmp_path: Path
 
 def test_every_make_target_in_the_documentation_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for page in ("README.md", "CONTRIBUTING.md"):
+    for page in ("README.md", "CONTRIBUTING.md", "docs/install.md"):
         for target in re.findall(r"\bmake (\w[\w-]*)", (ROOT / page).read_text(encoding="utf-8")):
             assert re.search(rf"^{target}:", makefile, re.M), f"{page} names make {target}"
     assert "seqhub demo runs/demo" in makefile
@@ -114,7 +123,7 @@ def test_every_make_target_in_the_documentation_exists() -> None:
 def test_linked_files_exist() -> None:
     missing = [
         f"{page} links to {target}"
-        for page in (*PAGES, INDEX, "CONTRIBUTING.md", "CHANGELOG.md", "model_cards/README.md")
+        for page in (*PAGES, *LINKING, INDEX, "CONTRIBUTING.md", "CHANGELOG.md", "model_cards/README.md")
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8"))
         if not (ROOT / page).parent.joinpath(target).exists()
     ]
@@ -126,7 +135,7 @@ def test_the_index_lists_every_page_of_a_task() -> None:
     assert sorted(named) == sorted({page.name for page in (ROOT / INDEX).parent.glob("*.md")} - {"README.md"})
 
 
-def test_the_readme_lists_every_package() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_every_package_is_in_the_list_for_contributors() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     packages = {path.parent.name for path in (ROOT / "seqhub").glob("*/__init__.py")}
     assert packages <= set(re.findall(r"`seqhub/(\w+)`", text))

@@ -12,6 +12,7 @@ import pytest
 from seqhub.errors import CorruptFileError, SaveError
 from seqhub.io import write_atomically
 from seqhub.records import DatasetRecord, RunRecord, command_line, environment
+from seqhub.tasks.ref import TaskRef
 
 
 def record() -> DatasetRecord:
@@ -21,6 +22,16 @@ def record() -> DatasetRecord:
 def test_a_saved_record_loads_unchanged(tmp_path: Path) -> None:
     record().save(tmp_path)
     assert DatasetRecord.load(tmp_path) == record()
+
+
+@pytest.mark.parametrize("kind", [RunRecord, DatasetRecord])
+def test_a_record_of_version_0_1_loads_and_is_saved_unchanged(kind: type[RunRecord | DatasetRecord]) -> None:
+    folder = Path(__file__).parent / "saved_by_0_1"
+    assert kind.load(folder).text() == (folder / kind.FILE_NAME).read_text(encoding="utf-8")
+
+
+def test_the_config_own_of_version_0_1_is_custom() -> None:
+    assert str(TaskRef.parse("char_completion/own")) == "char_completion/custom"
 
 
 @pytest.mark.parametrize(

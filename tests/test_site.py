@@ -13,7 +13,7 @@ LISTS = (site.TUTORIALS, site.GUIDES, site.REFERENCE, site.EXPLANATIONS)
 
 
 def test_every_page_has_one_place() -> None:
-    listed = [path for pages in LISTS for path in pages.values()]
+    listed = [site.HOME, *(path for pages in LISTS for path in pages.values())]
     assert len(listed) == len(set(listed))
     assert all((ROOT / path).is_file() for path in listed)
     pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}

@@ -33,6 +33,7 @@ _PICTURE_BYTES = 40_000
 _ENVIRONMENT = {
     "PYTHONWARNINGS": "ignore:IProgress not found",  # of tqdm, if the widgets of Jupyter are not installed
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # also those of transformers
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # figures are outputs, whatever the caller has set
 }
 
 
@@ -67,12 +68,23 @@ def run(notebook: Any) -> Any:
     notebook.metadata = nbformat.from_dict({"kernelspec": notebook.metadata.kernelspec})
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [each for each in cell.outputs if each.get("name") != "stderr"]
+            cell.outputs = _joined([each for each in cell.outputs if each.get("name") != "stderr"])
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if "image/png" in data:
                 data["image/png"] = _shrink(data["image/png"])
     return notebook
+
+
+def _joined(outputs: list[Any]) -> list[Any]:
+    """Return outputs with printed texts that follow one another as one; where they are divided depends on the time."""
+    joined: list[Any] = []
+    for output in outputs:
+        if output.output_type == "stream" and joined and joined[-1].output_type == "stream":
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def _shrink(png: str) -> str:
