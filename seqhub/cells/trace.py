@@ -241,7 +241,8 @@ def _check_functions(results: list[Tensor]) -> None:
             continue
         seen.add(node)
         if isinstance(node, BackwardCFunction):
-            kind = node._forward_cls
+            function: Any = node
+            kind = function._forward_cls
             code = kind.forward.__code__
             line = Line(code.co_filename, code.co_firstlineno)
             raise NotCompilableError(f"{kind.__name__}: a torch.autograd.Function in a step ({line})")
