@@ -25,6 +25,7 @@ from seqhub.experiments.bench.grid import (
     mean_length,
     probe_cell,
     read_grid,
+    require_same_grid,
     train_config,
     validation_rows,
 )
@@ -481,6 +482,14 @@ def test_cells_of_another_version_or_with_changed_settings_are_errors(tiny: Path
     path.write_text(json.dumps(content | {"settings": old}))
     with pytest.raises(CorruptFileError, match=r"is a cell of version 0; this seqhub has version 1"):
         bench(a_grid(), folder, Here(), resume=True)
+
+
+def test_budgets_of_added_tasks_are_free(tmp_path: Path) -> None:
+    before = a_grid(budgets={TINY["tasks"][0]: 3_000})
+    tasks = [*TINY["tasks"], "dyck/k2-m4"]
+    require_same_grid(tmp_path, before.as_json(), a_grid(tasks=tasks, budgets=before.budgets | {"dyck/k2-m4": 9_000}))
+    with pytest.raises(OutputExistsError, match="has another grid: budgets"):
+        require_same_grid(tmp_path, before.as_json(), a_grid(tasks=tasks, budgets={"dyck/k2-m4": 9_000}))
 
 
 @native
