@@ -31,6 +31,7 @@ ORDER = (
     "build",
     "access",
     "threads",
+    "processes",
     "startup",
     "solve",
     "hub",
@@ -71,12 +72,19 @@ def tables() -> str:
             "| --- | ---: | ---: | --- | ---: | --- | --- |",
             *(_line(row) for row in rows),
             "",
-            f"Medians of {result['rounds']} rounds; {machine['cores']} cores, {machine['platform']}, Python "
+            f"Medians of {result['rounds']} rounds; {_processor(machine)}{machine['platform']}, Python "
             f"{machine['python']}, torch {machine['versions']['torch']}. All {len(result['rows'])} rows are in "
             f"[{name}.json](../benchmarks/results/{name}.json).",
             "",
         ]
     return "\n".join(parts).rstrip()
+
+
+def _processor(machine: dict[str, Any]) -> str:
+    """Return the processor of a result, the number of its cores, and the load before; without what is not recorded."""
+    name = f"{machine['processor']}, " if "processor" in machine else ""
+    load = f"load {machine['load']:g}, " if "load" in machine else ""
+    return f"{name}{machine['cores']} cores, {load}"
 
 
 def goal(row: dict[str, Any]) -> tuple[str, str]:

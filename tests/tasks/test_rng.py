@@ -104,3 +104,10 @@ def test_range_of_one_value_takes_words_too():
     assert set(one.integers(4, 4)) == {4}
     two.integers(0, 9)
     np.testing.assert_array_equal(one.integers(0, 9), two.integers(0, 9))
+
+
+def test_permutations_are_the_orders_of_uniform_numbers() -> None:
+    numbers, orders = BlockRandom(KEY, 3, 2).uniform(16), BlockRandom(KEY, 3, 2).permutations(16)
+    assert (orders == numbers.argsort(axis=1, kind="stable")).all()
+    assert (BlockRandom(KEY, 3, 2).uniform(16, below=0.25) == numbers / 4).all()
+    assert 0 <= numbers.min() < numbers.max() < 1
