@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 FIGURE = HERE / "images" / "performance.png"
 ORDER = (
     "step",
+    "grid",
     "loop",
     "sweep",
     "eval",
@@ -66,12 +67,17 @@ def tables() -> str:
             "| --- | ---: | ---: | --- | ---: | --- | --- |",
             *(_line(row) for row in rows),
             "",
-            f"Medians of {result['rounds']} rounds; {machine['cores']} cores, {machine['platform']}, Python "
-            f"{machine['python']}, torch {machine['versions']['torch']}. All {len(result['rows'])} rows are in "
+            f"Medians of {result['rounds']} rounds; {machine['cores']} cores{_processor(machine)}, {machine['platform']}, "
+            f"Python {machine['python']}, torch {machine['versions']['torch']}. All {len(result['rows'])} rows are in "
             f"[{name}.json](../benchmarks/results/{name}.json).",
             "",
         ]
     return "\n".join(parts).rstrip()
+
+
+def _processor(machine: dict[str, Any]) -> str:
+    """Return the name of the processor; results of earlier versions do not have it."""
+    return f" of an {machine['processor']}" if "processor" in machine else ""
 
 
 def _line(row: dict[str, Any]) -> str:
