@@ -67,8 +67,8 @@ def tables() -> str:
             "| --- | ---: | ---: | --- | ---: | --- | --- |",
             *(_line(row) for row in rows),
             "",
-            f"Medians of {result['rounds']} rounds; {machine['cores']} cores{_processor(machine)}, {machine['platform']}, "
-            f"Python {machine['python']}, torch {machine['versions']['torch']}. All {len(result['rows'])} rows are in "
+            f"Medians of {result['rounds']} rounds; {machine['cores']} cores{_processor(machine)}, "
+            f"{machine['platform']}, Python {machine['python']}, torch {machine['versions']['torch']}. All {len(result['rows'])} rows are in "
             f"[{name}.json](../benchmarks/results/{name}.json).",
             "",
         ]
