@@ -77,8 +77,9 @@ def run(rounds: int) -> list[Row]:
         measured = sorted((_measured(kind, shape, rounds) for shape in chosen), key=lambda row: row.ratio or 0)
         counted = "" if kind == "whole run" else f"; {len(every) - len(native):,} of {len(every):,} use torch's module"
         lowest, goal = measured[0], ("ratio", ">=", 1)
-        rows.append(_row(f"{kind}, lowest of {count}{counted}", lowest, goal))  # type: ignore[arg-type]
-        rows += measured[:_LOWEST]
+        shape = lowest.case.partition(": ")[2]
+        rows.append(_row(f"{kind}, lowest of {count}{counted}: {shape}", lowest, goal))  # type: ignore[arg-type]
+        rows += measured[1:_LOWEST]
         rows.append(_row(f"{kind}, median of {count}", measured[count // 2], None))
     return rows
 

@@ -246,7 +246,7 @@ def is_faster_than_torch(cell: str, batch: int, steps: int, hidden: int, feature
     The rules are from measurements with 1 to 256 sequences of 110 steps, of one step, for which `nn.RNN` needs little
     more than two matrix products, and of real-valued inputs (`docs/performance.md`, `python -m benchmarks grid`). The
     library always computes full vectors of sequences, so that with few sequences torch's matrix products are faster for
-    a wide LSTM; and torch multiplies the inputs of all steps at once, which is faster for wide inputs.
+    a wide LSTM.
 
     Args:
         cell: One of the cells of `run` but memory cell blocks.
@@ -257,7 +257,7 @@ def is_faster_than_torch(cell: str, batch: int, steps: int, hidden: int, feature
     """
     if steps == 1 and cell.startswith("rnn"):
         return False
-    if features > _MAX_FEATURES[cell]:
+    if features and _is_slow_with_values(cell, batch, steps, hidden, features):
         return False
     if cell != "lstm":
         return hidden <= 64 or (hidden <= 128 and batch >= 2)
@@ -268,6 +268,20 @@ def is_faster_than_torch(cell: str, batch: int, steps: int, hidden: int, feature
         or (hidden <= 64 and batch >= 12 and filled >= 0.75)
         or (hidden <= 128 and batch >= 32 and filled >= 0.9)
     )
+
+
+def _is_slow_with_values(cell: str, batch: int, steps: int, hidden: int, features: int) -> bool:
+    """Return whether inputs are so wide, or the steps so few, that torch is faster.
+
+    torch multiplies the inputs of all steps at once. The library reorders its weights in every call, which takes longer
+    than a few steps of few sequences.
+    """
+    products = features * hidden
+    if features > _MAX_FEATURES[cell]:
+        return True
+    if cell == "lstm":
+        return (products >= 512 and batch < 8) or (products > 4096 and steps < 4)
+    return (products > 1024 and batch < 8) or steps < 4
 
 
 def _is_modified(module: Any) -> bool:
