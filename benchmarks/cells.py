@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from itertools import product
 from statistics import median
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from benchmarks.timing import Goal, Job, Row, row_of_pairs
 from seqhub.cells.compile import compile_cell
 from seqhub.cells.torchrecurrent import run_layers
+from seqhub.native.operator import recurrence
 
 _BATCH, _STEPS, _FEATURES = 16, 110, 9
 _SECONDS = 0.05  # that a measurement takes at least, on both sides
@@ -45,12 +47,12 @@ def run(rounds: int) -> list[Row]:
 
 def _published(rounds: int) -> Iterator[Row]:
     for hidden, goals in _HIDDEN.items():
-        rows = []
+        rows: list[Row] = []
         for name in layers():
             layer = make_layer(name, hidden)
             inputs = torch.randn(_BATCH, _STEPS, features_of(name, hidden))
-            theirs = training_step(lambda x, layer=layer: layer(x)[0], layer, inputs)
-            ours = training_step(lambda x, layer=layer: compiled(layer, x), layer, inputs)
+            theirs = training_step(partial(outputs_of, layer), layer, inputs)
+            ours = training_step(partial(compiled, layer), layer, inputs)
             rows.append(_compare(f"{name}, h={hidden}", theirs, ours, rounds))
             yield rows[-1]
         yield from _summary(rows, f"cells, h={hidden}", *goals)
@@ -79,6 +81,12 @@ def features_of(name: str, hidden: int) -> int:
     return hidden if name == "IntersectionRNN" else _FEATURES
 
 
+def outputs_of(layer: nn.Module, inputs: Tensor) -> Tensor:
+    """Return the outputs of a layer."""
+    found: Tensor = layer(inputs)[0]
+    return found
+
+
 def compiled(layer: nn.Module, inputs: Tensor) -> Tensor:
     """Return the outputs of a layer by its kernel."""
     found = run_layers(layer, inputs, None)
@@ -101,7 +109,7 @@ def _compare(
     theirs: Callable[[], object],
     ours: Callable[[], None],
     rounds: int,
-    goal: Goal | None,
+    goal: Goal | None = None,
     batch: int = _BATCH,
 ) -> Row:
     """Measure both sides in turn, each for some hundredths of a second."""
@@ -140,10 +148,10 @@ def _jax(rounds: int) -> Iterator[Row]:
     for hidden, name in product((8, 64), cells.CELLS):
         if name == "LSTM":
             module: nn.Module = compile_cell(nn.LSTMCell(_FEATURES, hidden))
-            function = lambda x, module=module: module(x)[0]  # noqa: E731
+            function: Callable[[Tensor], Tensor] = partial(outputs_of, module)
         else:
             module = make_layer(name, hidden)
-            function = lambda x, module=module: compiled(module, x)  # noqa: E731
+            function = partial(compiled, module)
         inputs = torch.randn(_BATCH, _STEPS, _FEATURES)
         outputs = function(inputs)
         error = torch.randn_like(outputs)
@@ -248,17 +256,19 @@ def _memory() -> Iterator[Row]:
 _TORCH_CELLS = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn_tanh": nn.RNNCell}
 
 
-def _hand_written(rounds: int) -> Iterator[Row]:
-    from seqhub.native.operator import recurrence
+def _by_hand(cell: str, weights: list[Tensor], inputs: Tensor) -> Tensor:
+    return recurrence(inputs, weights, cell)[0]
 
+
+def _hand_written(rounds: int) -> Iterator[Row]:
     for cell, kind in _TORCH_CELLS.items():
-        rows = []
+        rows: list[Row] = []
         for hidden, batch in product((4, 8, 16, 32, 64), (1, 4, 16, 64, 256)):
             module = compile_cell(kind(_FEATURES, hidden))
             weights = [getattr(module.cell, name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
             inputs = torch.randn(batch, _STEPS, _FEATURES)
-            theirs = training_step(lambda x, w=weights, cell=cell: recurrence(x, w, cell)[0], module, inputs)
-            ours = training_step(lambda x, module=module: module(x)[0], module, inputs)
+            theirs = training_step(partial(_by_hand, cell, weights), module, inputs)
+            ours = training_step(partial(outputs_of, module), module, inputs)
             rows.append(_compare(f"hand-written {cell}, h={hidden}, B={batch}", theirs, ours, rounds, batch=batch))
             yield rows[-1]
         yield from _summary(rows, f"against the hand-written {cell}", None, 1)

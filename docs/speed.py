@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 FIGURE = HERE / "images" / "performance.png"
 ORDER = (
     "step",
+    "grid",
     "loop",
     "sweep",
     "eval",

@@ -8,6 +8,7 @@ and `run_layers`, so the signatures must not change.
 import os
 import warnings
 import weakref
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -166,7 +167,7 @@ _STACK_LEVEL = 6  # the caller of the layer, as far as there are no others betwe
 
 
 @cache
-def _run_kernel() -> Any:
+def _run_kernel() -> Callable[..., tuple[Tensor, list[Tensor]]]:
     """Return `operator.run_kernel`, imported with the first cell."""
     from seqhub.cells.operator import run_kernel
 

@@ -114,7 +114,7 @@ def test_damaged_library(damage: bytes, empty_cache: Path) -> None:
     is_right(nn.GRUCell(2, 4))
     (library,) = libraries(empty_cache)
     content = library.read_bytes()
-    library.unlink()  # this process has loaded it, and its memory must stay as it is
+    library.unlink()  # this process has loaded the file, and maps its content
     library.write_bytes(damage or content[:-100])
     code = (
         "import torch\nfrom torch import nn\nimport seqhub, warnings\nwarnings.simplefilter('error')\n"
