@@ -30,7 +30,15 @@ PYTHONS = ("3.11", "3.12", "3.13")
 SECONDS = 1800  # longest time of one command
 IN_SDIST = ("seqhub", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 TESTS = ("tests/native", "tests/tasks", "tests/models", "tests/test_absences.py")  # of the installed package
-FOR_TESTS = ("tests/__init__.py", "tests/conftest.py", "tests/helpers", "dataset_scripts/cards", "pyproject.toml")
+FOR_TESTS = (
+    "tests/__init__.py",
+    "tests/conftest.py",
+    "tests/helpers",
+    "dataset_scripts/cards",
+    "benchmarks",
+    "examples",
+    "pyproject.toml",
+)
 UNOPTIMIZED = "-O0 -fno-asynchronous-unwind-tables -Dalways_inline=unused"  # a build in seconds instead of minutes
 
 # What is done with an installation: commands, and Python code. The first three are the lines that every user types.
@@ -49,7 +57,7 @@ CORE = (
 )
 RUN = "seqhub train qrsu/easy --output-dir run --max-sequences 640 --evaluate-size 320 --quiet"
 WITHOUT_EXTRA = {"seqhub serve": "server", "seqhub plot run": "plots"}  # command -> the extra that its error names
-WITH = {"ray": "plots,ray"}  # a comparison draws figures
+WITH = {"ray": "plots,ray", "dev": "all,dev"}  # a comparison draws figures; tests use every extra
 EXTRAS = {
     "cluster": ("seqhub sweep qrsu/easy --engine submitit --seeds 2 --max-sequences 640 --output-dir sweep --quiet",),
     "onnx": (RUN, "seqhub export run --output easy.onnx --quiet"),

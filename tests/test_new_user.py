@@ -8,7 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 WORDS, CHARACTERS, MINUTES = 200, 150, 15
-PATH = {"README.md": "## Results", "docs/own_architecture.md": "## Train it on a task"}  # page -> the heading at which the path leaves it
+# page -> the heading at which the path leaves it
+PATH = {"README.md": "## Results", "docs/own_architecture.md": "## Train it on a task"}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
