@@ -26,7 +26,7 @@ LAYERS: dict[str, Any] = {
 }
 
 
-@pytest.mark.fast_cases("CfC", "wired CfC")
+@pytest.mark.fast_cases("wired CfC")
 @pytest.mark.parametrize("name", LAYERS)
 def test_equal_to_its_own_loop(name: str) -> None:
     torch.manual_seed(0)
