@@ -123,12 +123,12 @@ def test_sizes_beyond_the_limit():
 
 def test_failed_allocation_of_activations():
     """The allocation is the only error; the destructor of the incomplete object does not raise another one."""
-    from seqhub.native.operator import _Activations
+    from seqhub.native.reused_memory import Activations
 
     with pytest.raises(RuntimeError, match="memory"):
-        _Activations(1 << 62)
+        Activations(1 << 62)
     gc.collect()  # an exception in `__del__` would be a warning, and so an error
-    assert _Activations(8).memory.numel() >= 8
+    assert Activations(8).memory.numel() >= 8
 
 
 def test_read_only_arrays(tmp_path):
