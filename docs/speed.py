@@ -68,7 +68,8 @@ def tables() -> str:
             *(_line(row) for row in rows),
             "",
             f"Medians of {result['rounds']} rounds; {machine['cores']} cores{_processor(machine)}, "
-            f"{machine['platform']}, Python {machine['python']}, torch {machine['versions']['torch']}. All {len(result['rows'])} rows are in "
+            f"{machine['platform']}, Python {machine['python']}, torch {machine['versions']['torch']}. "
+            f"All {len(result['rows'])} rows are in "
             f"[{name}.json](../benchmarks/results/{name}.json).",
             "",
         ]
