@@ -62,7 +62,7 @@ class Shape(NamedTuple):
 
     @property
     def is_native(self) -> bool:
-        """Whether models run this shape natively."""
+        """Use of the library by models of this shape."""
         return dispatch.is_faster_than_torch(self.cell, self.batch, self.steps, self.width, self.features)
 
 
