@@ -262,3 +262,12 @@ def test_a_line_names_the_source() -> None:
     with pytest.warns(PlainLoopWarning) as caught:
         compile_cell(cell(special))(torch.randn(3, 5, X, dtype=torch.float64))
     assert "return torch.tanh(self.w(x) + torch.lgamma(h))" in str(caught[0].message)
+
+
+@pytest.mark.parametrize("width", [57, 64, 130])
+def test_few_sequences_of_a_width_that_fills_a_block_in_part(width: int) -> None:
+    """For few sequences, up to 64 results are computed together, and the last ones may be fewer."""
+    torch.manual_seed(0)
+    cell = nn.GRUCell(5, width)
+    for rows in (1, 2, 4, 18):
+        compare(cell, 5, 1e-5, rows=rows, steps=4, with_lengths=rows > 1)

@@ -26,6 +26,11 @@ def heads(a: Tensor) -> Tensor:
     return a.view(len(a), HEADS, H // HEADS)
 
 
+def varied(a: Tensor) -> Tensor:
+    """Return values that are not all equal, whose norm would be their rounding, amplified 300 times."""
+    return a + torch.linspace(-1, 1, a.size(1), dtype=a.dtype)
+
+
 def items(a: Tensor, b: Tensor) -> Tensor:
     out = torch.zeros_like(a)
     out[:, 1:4] = b[:, :3]
@@ -49,7 +54,7 @@ UNARY = {
     "root": lambda a: (a * a + 0.3).sqrt(),
     "softmax": lambda a: a.softmax(-1),
     "log_softmax": lambda a: a.log_softmax(-1),
-    "layer_norm": lambda a: F.layer_norm(a, a.shape[1:]),
+    "layer_norm": lambda a: F.layer_norm(varied(a), a.shape[1:]),
     "centred": lambda a: a - a.mean(-1, keepdim=True),
     "scaled": lambda a: a / (1 + a.norm(dim=-1, keepdim=True)),
     "detached": lambda a: a.detach() * 0.5,
@@ -68,7 +73,7 @@ UNARY = {
     "head_softmax": lambda a: heads(a).softmax(1).flatten(1),
     "head_norm": lambda a: F.normalize(heads(a), dim=2).flatten(1),
     "head_means": lambda a: (heads(a) - heads(a).mean(1, keepdim=True)).flatten(1),
-    "group_norm": lambda a: F.group_norm(a, HEADS),
+    "group_norm": lambda a: F.group_norm(varied(a), HEADS),
     "turned": lambda a: heads(a).transpose(1, 2).flatten(1),
     "picked": lambda a: a[:, [5, 0, 3, 3, 1, 2]],
     "windows": lambda a: F.pad(a, (1, 1)).unfold(1, 3, 1).mean(2),
@@ -156,7 +161,8 @@ class RandomCell(nn.Module):
                 values.append(BINARY[name](one, two))
             else:
                 values.append(WEIGHTED[name](self, one))
-        results = (torch.tanh(values[-1 - end % len(values)] * 0.5) for end, _ in self.ends)
+        ends = (values[-1 - end % len(values)] for end, _ in self.ends)
+        results = (torch.tanh(each * 0.5 + values[0] * 0.1) for each in ends)  # each has a gradient
         return tuple(
             F.pad(each, (0, width - H), value=0.1) for each, (_, width) in zip(results, self.ends, strict=True)
         )

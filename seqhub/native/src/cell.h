@@ -157,7 +157,8 @@ INLINE void product_blocks(V* results, const S* weights, const S* bias, int rows
 
 template <int N, class... Operands>
 NOINLINE void product_of_few(V* results, const S* weights, const S* bias, int lanes, Operands... operands) {
-  constexpr int COLUMNS = (Operands::SIZE + ...), BLOCKS = (N + ROWS - 1) / ROWS, TOGETHER = 8, REST = BLOCKS % TOGETHER;
+  constexpr int COLUMNS = (Operands::SIZE + ...), TOGETHER = 8;
+  constexpr int REST = (N + ROWS - 1) / ROWS - N / (TOGETHER * ROWS) * TOGETHER;  // blocks, at most TOGETHER
   int row = 0;
   for (; row + TOGETHER * ROWS <= N; row += TOGETHER * ROWS)
     product_blocks<TOGETHER>(results + row, weights + row * COLUMNS, bias + row, TOGETHER * ROWS, lanes, operands...);
