@@ -306,3 +306,15 @@ def test_weights_changed_before_the_backward_pass() -> None:
         layer.weight_hh.add_(1.0)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         total.backward()
+
+
+def of_one_sequence(self: Any, h: Tensor) -> Tensor:
+    return h * 2 if len(h) == 1 else h
+
+
+def test_a_branch_on_a_batch_of_one_is_seen() -> None:
+    layer = compile_cell(cell(of_one_sequence))
+    with pytest.warns(PlainLoopWarning, match=r"^OfOneSequenceCell runs as a plain loop: .* of the kernel differs"):
+        layer(torch.randn(3, 5, X))
+    for rows in (1, 3):
+        is_right(layer, torch.randn(rows, 5, X))
