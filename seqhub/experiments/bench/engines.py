@@ -218,9 +218,10 @@ class Ray(Engine):
             options = {"address": self.address} if self.address else local
             try:
                 ray.init(**options, log_to_driver=False, configure_logging=False)
-            except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            except Exception as error:  # Ray raises `Exception` itself, as where a node does not start in time
                 reason = " ".join(str(error).split())
-                raise InvalidConfigError(f"--ray-address {self.address}: cannot connect to Ray: {reason}") from None
+                what = f"--ray-address {self.address}: cannot connect to Ray" if self.address else "Ray does not start"
+                raise InvalidConfigError(f"{what}: {reason}") from None
             stack.callback(ray.shutdown)
             self._stack = stack.pop_all()
         return self
