@@ -40,6 +40,6 @@ def test_the_targets_of_adding_have_the_same_distribution() -> None:
     config = task.configs[0]
     examples = generate("adding", config, 4_000, seed=random.Random(1).randrange(9))
     reference = np.array([example.target for example in examples])
-    (batch,) = Split("adding/hs97-t100", "train").batches(0, 4_000)
+    batch = Split("adding/hs97-t100", "train").blocks(0, 4)
     for moment in (np.mean, np.std):
         assert moment(reference) == pytest.approx(moment(batch.labels), abs=0.02)

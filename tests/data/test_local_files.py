@@ -176,7 +176,10 @@ WRONG_CSVS = [
     (lines_of("text,label", *GOOD, "a,b,c"), r"3 values in line 62 of"),
     (lines_of("text,label", *GOOD, " ,good"), r"no text in line 62 of"),
     (lines_of("text,label", *GOOD, "fine, "), r"no label in line 62 of"),
-    (lines_of("text,label", *(f"{n} x,l{n}" for n in range(101))), r"101 different labels in column 'label' of .*100"),
+    (
+        lines_of("text,label", *(f"{n} x,l{n}" for n in range(1_001))),
+        r"1,001 different labels in column 'label' of .*1,000",
+    ),
     (lines_of("text,label", *(f"{n} x,good" for n in range(20))), r"1 different labels in column 'label' of"),
     (lines_of("text,label", *GOOD[:9]), r"9 different texts in .*my; need 10 or more"),
     (lines_of("text,label", *(f"{n},l{n}" for n in range(12))), r"label 'l\d+' of .*my has no training row"),

@@ -8,15 +8,22 @@ import numpy as np
 from seqhub.metrics.classification import classification_metrics
 from seqhub.records import DatasetRecord, RunRecord
 from seqhub.tasks.registry import resolve
+from seqhub.tasks.rng import BLOCK_SIZE
+from seqhub.tasks.schema import Batch
 from seqhub.tasks.splits import Split
 
 SIBLINGS = {"easy": 0.6, "normal": 0.3, "moderate": 0.02, "nightmare": 0.5}  # share of wrong answers
 
 
+def first_rows(task_id: str, split: str, rows: int) -> Batch:
+    """Return the first rows of a split."""
+    return Split(task_id, split).blocks(0, -(-rows // BLOCK_SIZE))[:rows]
+
+
 def metrics(task_id: str, split: str, rows: int, wrong: float) -> dict[str, Any]:
     """Return metrics of one split, in the format of `evaluate`."""
     task, _ = resolve(task_id)
-    (batch,) = Split(task_id, split).batches(0, rows)
+    batch = first_rows(task_id, split, rows)
     random = np.random.default_rng(rows)
     probabilities = random.dirichlet((0.05, 0.05, 0.05, 0.05), rows) * 0.04
     probabilities[np.arange(rows), batch.labels] += 0.96
@@ -94,7 +101,7 @@ def write_parquet(record: DatasetRecord, folder: Path) -> None:
     for name, content in record.configs.items():
         (folder / name).mkdir()
         for split, facts in content["splits"].items():
-            (batch,) = Split(f"{record.task}/{name}", split).batches(0, facts["rows"])
+            batch = first_rows(f"{record.task}/{name}", split, facts["rows"])
             table = pa.table({"text": batch.texts(), "label": batch.labels})
             pq.write_table(table, folder / name / f"{split}-00000-of-00001.parquet")
 
@@ -103,7 +110,7 @@ def _config(task_id: str) -> dict[str, Any]:
     task, _ = resolve(task_id)
     splits = {}
     for number, (split, rows) in enumerate({"train": 24, "validation": 8, "test": 8}.items()):
-        (batch,) = Split(task_id, split).batches(0, rows)
+        batch = first_rows(task_id, split, rows)
         splits[split] = {
             "rows": rows,
             "digest": f"{number + 1:064x}",

@@ -25,7 +25,7 @@ SENTENCE = "nobody on good seats said that the film was awful but all in the rai
 
 @pytest.mark.parametrize("task_id", TASK_IDS)
 def test_every_word_is_as_frequent_in_good_sentences_as_in_bad_ones(task_id: str) -> None:
-    (batch,) = Split(task_id).batches(0, 8192)
+    batch = Split(task_id).blocks(0, 8)
     words = [batch.inputs[batch.labels == label].ravel() for label in (0, 1)]
     assert_same_distribution(*(np.bincount(part, minlength=len(TASK.symbols) + 1)[1:] for part in words))
 
