@@ -200,7 +200,7 @@ def test_a_run_can_be_plotted_and_documented(task_id: str, run_of: Make) -> None
     assert ("chance level" in card) == bool(schema.labels)
     assert ("## By class" in card) == schema.has_class_table
     assert ("mean squared error" in card) == bool(schema.tolerance)
-    if schema.vocabulary is None:
+    if schema.vocabulary is None and schema.target_vocabulary is None:
         assert not re.search(r"symbol|text|tokenizer", prose(card).split("## Data")[0], flags=re.IGNORECASE)
     for block in python_of(card):
         ast.parse(block)
