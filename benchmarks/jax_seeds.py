@@ -1,4 +1,4 @@
-"""Seeds of an LSTM on qrsu/hard to the criterion in JAX: `python -m benchmarks.jax_seeds SEEDS`.
+"""Seeds of an LSTM on qrsu/hard to the criterion in JAX, for the benchmark `sweep`.
 
 Everything is in one compiled function, which runs for one seed after another: drawing the rows, `jax.lax.scan` over the
 steps, Adam with clipping, and the validations; `jax.lax.while_loop` ends at the criterion. Setting and criterion are
@@ -7,7 +7,6 @@ product for the gradients of all steps; `jax.vmap` over seeds was slower, since 
 """
 
 import os
-import sys
 from typing import Any
 
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")  # read by jax
@@ -160,6 +159,7 @@ def solve(key: Any) -> tuple[Any, Any]:
     return seen, solved
 
 
-if __name__ == "__main__":
-    found = [solve(jax.random.PRNGKey(seed)) for seed in range(int(sys.argv[1]))]
+def main(seeds: int) -> None:
+    """Print the number of seeds that are solved, and the median of the sequences until then."""
+    found = [solve(jax.random.PRNGKey(seed)) for seed in range(seeds)]
     print(sum(bool(solved) for _, solved in found), sorted(int(seen) for seen, _ in found)[len(found) // 2])

@@ -81,7 +81,7 @@ def run(rounds: int) -> list[Row]:
 def _against_jax(rounds: int) -> list[Row]:
     if find_spec("jax") is None:
         return []
-    theirs = [sys.executable, "-m", "benchmarks.jax_seeds", str(_SEEDS)]
+    theirs = [sys.executable, "-c", f"from benchmarks.jax_seeds import main; main({_SEEDS})"]
 
     def ours() -> float:
         with tempfile.TemporaryDirectory() as folder:
