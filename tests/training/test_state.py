@@ -14,7 +14,7 @@ def test_the_plain_program_has_the_accuracy_of_the_course_after_ten_epochs() -> 
 def test_a_validation_follows_every_epoch_of_992_sequences() -> None:
     accuracies = ours("lstm", seed=1, max_sequences=3 * 992)
     assert len(accuracies) == 3
-    for accuracy in accuracies:  # the first 128 sequences are not all right, so the others are not looked at
+    for accuracy in accuracies:  # the first 128 sequences are not all right, so the others are not checked
         assert accuracy < 90
         assert abs(accuracy * 1.28 - round(accuracy * 1.28)) < 1e-6
 
