@@ -31,7 +31,6 @@ LEFT_OUT = [
     *("-fno-gcse", "-fno-rerun-cse-after-loop", "-fno-tree-pre", "-fno-tree-vrp", "-fno-tree-vectorize"),
     *("-fno-tree-slp-vectorize", "-fno-ipa-cp", "-fno-ipa-modref"),
 ]
-PRIORITY = "-fira-algorithm=priority"  # with 32 registers, 6 % faster than the default allocation; with 16, 5 % slower
 LINKING = ["-Wl,--as-needed", "-Wl,-s"] if sys.platform == "linux" else []  # the C++ library is not used
 INSTRUCTION_SETS = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
@@ -70,10 +69,10 @@ class BuildLibrary(build_ext):
                 Path(folder, f"{name}.o"): ["-c", str(SOURCE / f"{name}.cpp")] for name in ("dispatch", "mask_spans")
             }
 
-            kept = _accepted(compiler, [*LEFT_OUT, PRIORITY], Path(folder, "none.o"))
+            kept = _accepted(compiler, LEFT_OUT, Path(folder, "none.o"))
             for path, arguments in jobs.items():
                 if path.name.startswith("recurrence"):
-                    arguments[:0] = [flag for flag in kept if flag != PRIORITY or "avx512" in path.name]
+                    arguments[:0] = kept
 
             sys.stderr.write(
                 f"seqhub: compiling native code for {', '.join(INSTRUCTION_SETS)} with {compiler[0]}, about "

@@ -1,6 +1,6 @@
 // Hyperbolic tangent, logistic function, exponential and logarithm.
 //
-// tanh and logistic have errors of one or two ulp in float and in double. NaN gives NaN.
+// tanh and logistic have errors of one to three ulp in float and in double. NaN gives NaN.
 #pragma once
 #include "vector.h"
 
@@ -31,13 +31,21 @@ struct Exp<double> {
   static constexpr double LIMIT = 708.0, TANH_LIMIT = 44.0;
 };
 
-// exp(x) = scale * (1 + rest)
+#if defined(__FMA__) || defined(__aarch64__)
+constexpr bool HAS_FUSED_PRODUCTS = true;
+#else
+constexpr bool HAS_FUSED_PRODUCTS = false;
+#endif
+
+// exp(x) = scale * (1 + rest). With `small`, x is at most 40. Then, with a product that is not rounded, one float is enough
+// for ln(2), which is 3e-9 from it.
 template <class S, int N>
-INLINE void exp_parts(const Pack<S, N>& x, Pack<S, N>& scale, Pack<S, N>& rest) {
+INLINE void exp_parts(const Pack<S, N>& x, Pack<S, N>& scale, Pack<S, N>& rest, bool small = false) {
   using E = Exp<S>;
   const Pack<S, N> shifted = x * S(1.44269504088896340736) + E::ROUND;
   const Pack<S, N> n = shifted - E::ROUND;
-  const Pack<S, N> r = x - n * E::LN2_HIGH - n * E::LN2_LOW;
+  const bool one = small && HAS_FUSED_PRODUCTS && sizeof(S) == 4;
+  const Pack<S, N> r = one ? x - n * S(0.69314718055994530942) : x - n * E::LN2_HIGH - n * E::LN2_LOW;
   constexpr int TERMS = sizeof(E::Q) / sizeof(S);
   Pack<S, N> q = r * E::Q[TERMS - 1] + E::Q[TERMS - 2];
 #pragma GCC unroll 16
@@ -72,8 +80,32 @@ INLINE Vec<S> log(Vec<S> x) {
   return n * S(0.693147180559945309417) + S(2) * s * sum + (x - x);  // NaN gives NaN
 }
 
+#if defined(__AVX512F__)
+// 1 / (1 + exp(-x)) with exp(-x) = 2^(k / 16) exp(r) and |r| <= ln(2) / 32. The powers are looked up by the low four bits of
+// k, and k itself is added to the exponent, from which these four bits have been subtracted in the table. A third fewer
+// multiplications than without a table. Within 4 ulp for results above 1e-13, and 7 ulp for others that are normal numbers.
+alignas(64) constexpr int32_t POWERS[] = {0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3, 0x3f7837f0, 0x3f76f532, 0x3f75fed7, 0x3f75583f,
+                                         0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c, 0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d};
+template <int N>
+INLINE Pack<float, N> logistic_by_table(const Pack<float, N>& x) {
+  using P = Pack<float, N>;
+  using Bits = Types<float>::Bits;
+  constexpr float ROUND = Exp<float>::ROUND;
+  const P clamped = clamp(x, 87.3365f), shifted = clamped * -23.083120654223414518f + ROUND, k = shifted - ROUND;
+  const P r = -1.0f * clamped - k * 0.043321698784996581839f;
+  P power;
+#pragma GCC unroll 8
+  for (int n = 0; n < N; n++)
+    power.v[n] = (Vec<float>)(((Bits)shifted.v[n] << 19) + (Bits)__builtin_shuffle(load_int<float>(POWERS), (IVec<float>)shifted.v[n]));
+  return reciprocal(power * r * (r * (r * (1.0f / 6) + 0.5f) + 1.0f) + (power + 1.0f));
+}
+#endif
+
 template <class S, int N>
 INLINE Pack<S, N> logistic(const Pack<S, N>& x) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(S) == 4) return logistic_by_table(x);
+#endif
   Pack<S, N> scale, rest;
   exp_parts(clamp(S(-1) * x, Exp<S>::LIMIT), scale, rest);
   return reciprocal(S(1) + (scale * rest + scale));
@@ -82,7 +114,7 @@ INLINE Pack<S, N> logistic(const Pack<S, N>& x) {
 template <class S, int N>
 INLINE Pack<S, N> tanh(const Pack<S, N>& x) {
   Pack<S, N> scale, rest;
-  exp_parts(clamp(x + x, Exp<S>::TANH_LIMIT), scale, rest);
+  exp_parts(clamp(x + x, Exp<S>::TANH_LIMIT), scale, rest, true);
   const Pack<S, N> expm1 = scale * rest + (scale - S(1));  // no cancellation, since scale is 1 for small x
   return expm1 * reciprocal(expm1 + S(2));
 }

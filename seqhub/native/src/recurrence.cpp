@@ -14,6 +14,39 @@ constexpr int64_t MAX_RECOMPUTED_UNITS = 32;
 constexpr int64_t COLUMNS = 16;  // of real-valued inputs that are converted together, so that they fit the cache
 constexpr int64_t BLOCK_BYTES = 256 << 10;  // data that backward processes between two passes over the weights
 
+// Columns of ids, L at a time.
+template <class S>
+struct IdColumns {
+  static constexpr int L = LANES<S>;
+  const int32_t* columns;
+  const Int<S> none;  // in place of a negative column
+  const bool permuted;
+  alignas(VECTOR_BYTES) Int<S> table[L] = {};
+
+  explicit IdColumns(const Problem& p)
+      : columns(p.columns), none(Int<S>(p.features)), permuted(PERMUTED_TABLES && p.vocabulary <= L) {
+    for (int64_t id = 0; permuted && id < p.vocabulary; id++) table[id] = columns[id];
+  }
+
+  // Columns of the first `count` of L ids; `none` for the others
+  template <class Id>
+  INLINE IVec<S> operator()(const Id* ids, int64_t count) const {
+    if (permuted && count >= L) {
+      typedef Id Ids __attribute__((vector_size(L * sizeof(Id)), aligned(sizeof(Id)), may_alias));
+      return __builtin_shuffle(load_int<S>(table), __builtin_convertvector(*(const Ids*)ids, IVec<S>));
+    }
+    if (count <= 0) return splat_int<S>(none);
+    alignas(VECTOR_BYTES) Int<S> found[L];
+    if (count >= L)
+#pragma GCC unroll 16
+      for (int n = 0; n < L; n++) found[n] = columns[ids[n]];
+    else
+      for (int n = 0; n < L; n++) found[n] = n < count ? Int<S>(columns[ids[n]]) : none;
+    return load_int<S>(found);
+  }
+  INLINE IVec<S> or_none(IVec<S> found) const { return found < splat_int<S>(0) ? splat_int<S>(none) : found; }
+};
+
 template <class S>
 struct Run {
   static constexpr int L = LANES<S>;
@@ -85,13 +118,27 @@ struct Run {
       if (start < 0 || length < 1 || length > T || start > T - length) return INVALID_SPAN | row << 8;
       if (!p.vocabulary) continue;
       const int64_t* ids = (const int64_t*)p.inputs + row * T + start;
-      bool wrong = false;
-      for (int64_t t = 0; t < length; t++) wrong |= (uint64_t)ids[t] >= (uint64_t)p.vocabulary;
-      if (wrong) return INVALID_ID | row << 8;
+      if (has_wrong_id(ids, length)) return INVALID_ID | row << 8;
     }
     for (int64_t id = 0; id < p.vocabulary; id++)
       if (p.columns[id] < -1 || p.columns[id] >= p.features) return INVALID_PROBLEM;
     return DONE;
+  }
+
+  bool has_wrong_id(const int64_t* ids, int64_t length) const {
+    using Bits = typename Types<double>::Bits;
+    constexpr int N = LANES<double>;
+    const uint64_t last = uint64_t(p.vocabulary) - 1;
+    Bits signs{};  // the sign of an id or of its distance from the last id is negative
+    int64_t t = 0;
+    for (; t + N <= length; t += N) {
+      const Bits id = (Bits)load_int<double>(ids + t);
+      signs |= id | (last - id);
+    }
+    uint64_t sign = 0;
+    for (int lane = 0; lane < N; lane++) sign |= signs[lane];
+    for (; t < length; t++) sign |= uint64_t(ids[t]) | (last - uint64_t(ids[t]));
+    return int64_t(sign) < 0;
   }
 
   void sort(int64_t* order, int64_t* counts) const {  // counting sort; counts: (T + 1,), zero
@@ -193,6 +240,7 @@ struct Run {
     const int groups, GL;  // vectors of sequences, and their lanes
     int64_t rows[2 * L];
     int64_t count, steps;
+    bool has_zeros = false;  // whether a real step has the zero vector
 
     Block(const Run& r, Memory& memory, int64_t first)
         : run(r), m(memory), groups(r.B - first > L ? 2 : 1), GL(groups * L), count(0), steps(0) {
@@ -215,18 +263,21 @@ struct Run {
     }
     template <class Id>
     void read_ids(const Id* inputs) {
-      const int32_t none = int32_t(run.p.features), *columns = run.p.columns;
       const int64_t lanes = GL, last = steps;  // not members, which the stores could change for all the compiler knows
-      for (int64_t lane = 0; lane < lanes; lane++) {
-        const Id* ids = inputs + first_of(int(lane));
-        Int<S>* to = m.ids + lane;
-        const int64_t length = m.lengths[lane];
-        for (int64_t t = 0; t < length; t++, to += lanes) {
-          const int32_t column = columns[ids[t]];
-          *to = column < 0 ? none : column;
+      const IdColumns<S> columns(run.p);
+      IVec<S> tile[L];  // L steps of L sequences
+      IVec<S> seen{};
+      for (int64_t first = 0; first < lanes; first += L)
+        for (int64_t t = 0; t < last; t += L) {
+          for (int lane = 0; lane < L; lane++)
+            tile[lane] = columns(inputs + first_of(int(first) + lane) + t, m.lengths[first + lane] - t);
+#pragma GCC unroll 16
+          for (int lane = 0; lane < L; lane++) seen |= tile[lane];
+          transpose<S>(tile);
+          const int64_t count = last - t < L ? last - t : L;
+          for (int64_t n = 0; n < count; n++) store_int<S>(m.ids + (t + n) * lanes + first, columns.or_none(tile[n]));
         }
-        for (int64_t t = length; t < last; t++, to += lanes) *to = none;
-      }
+      for (int lane = 0; lane < L; lane++) has_zeros |= seen[lane] < 0;
     }
     void read_values() {
       const int64_t F = run.p.features, padded = round_up(F, TILE_J);
@@ -289,7 +340,7 @@ struct Run {
 
     Pass<S> pass(int64_t layer, int64_t d) const {
       Input<S> x{};
-      x.ids = m.ids;
+      x.ids = m.ids, x.has_zeros = has_zeros;
       if (layer)
         for (int each = 0; each < run.D; each++) x.parts[each] = output(layer - 1, each);
       else

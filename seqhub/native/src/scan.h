@@ -62,6 +62,7 @@ struct Weights {
 template <class S>
 struct Input {
   const Int<S>* ids;   // [time][G * LANES]
+  bool has_zeros;      // whether a real step has the zero vector
   Series<S> parts[2];
 };
 
@@ -150,7 +151,7 @@ struct SumGradients {
       for (int g = 0; g < G; g++) {
         V v[TILE_K];
 #pragma GCC unroll 4
-        for (int k = 0; k < TILE_K; k++) v[k] = load<S>(d[k] + offset + g * L);
+        for (int k = 0; k < TILE_K; k++) v[k] = in_register<S>(load<S>(d[k] + offset + g * L));
 #pragma GCC unroll 4
         for (int j = 0; j < TILE_J; j++) {
           auto other = operand(step, j, g);
@@ -158,10 +159,8 @@ struct SumGradients {
           for (int k = 0; k < TILE_K; k++) {
             if constexpr (std::is_same_v<decltype(other), V>)
               sum[k * TILE_J + j] += v[k] * other;
-            else if constexpr (WIDE)  // one masked addition
-              sum[k * TILE_J + j] = other ? sum[k * TILE_J + j] + v[k] : sum[k * TILE_J + j];
-            else
-              sum[k * TILE_J + j] += other ? v[k] : V{};
+            else  // comparisons take multipliers, so that fewer additions do
+              sum[k * TILE_J + j] = add_where<S>(other, sum[k * TILE_J + j], v[k], j + k < 3);
           }
         }
       }
@@ -197,7 +196,7 @@ struct SumGradients {
   static NOINLINE void table_products(const CellSizes& cell, const S* d_sums, int64_t units, int64_t count,
                                       const Int<S>* ids, int64_t stride, int64_t width, S* result) {
     tiles(cell, cell.input, d_sums, units, count, width,
-          [=](int64_t s, int64_t j, int g) { return load_int<S>(ids + s * stride + g * L) == splat_int<S>(Int<S>(j)); },
+          [=](int64_t s, int64_t j, int g) { return equal<S>(load_int<S>(ids + s * stride + g * L), splat_int<S>(Int<S>(j))); },
           result);
   }
   static NOINLINE void add_to_table(const CellSizes& cell, const Pass<S>& pass, int64_t from, int64_t count,
@@ -225,8 +224,9 @@ struct SumGradients {
       const int64_t stride = (pass.reverse ? -1 : 1) * series.direction * series.width * GL;
       products(cell, cell.input, d_sums, units, count, series.at(first, GL), stride, series.width, grads.input[part]);
     }
-    if (!w.parts && w.ids <= MAX_MASKED_IDS)
-      table_products(cell, d_sums, units, count, pass.x.ids + first * GL, pass.reverse ? -GL : GL, w.ids, grads.table);
+    if (!w.parts && w.ids <= MAX_MASKED_IDS)  // the zero vector is the last id; steps that are not real have no gradients
+      table_products(cell, d_sums, units, count, pass.x.ids + first * GL, pass.reverse ? -GL : GL,
+                     pass.x.has_zeros ? w.ids : w.ids - 1, grads.table);
     else if (!w.parts)
       add_to_table(cell, pass, from, count, d_sums, grads.table);
     for (int64_t row = 0; row < units * cell.rows; row++) {
@@ -244,6 +244,7 @@ struct Scan {
   using V = Vec<S>;
   static constexpr int L = LANES<S>, GL = G * L, ROWS = C::ROWS, GATES = C::GATES;
   static constexpr int UNITS = units_per_tile(ROWS);
+  static constexpr int BACK_UNITS = ROWS == 1 ? UNITS : 1;  // units of a pack in backward, such that they fit the registers
   static constexpr int KEPT = C::KEPT ? C::KEPT : 1;  // at least 1, since arrays must not be empty
   static constexpr int N = UNITS * G;                 // vectors of a tile
   using P = Pack<S, N>;
@@ -351,6 +352,8 @@ struct Scan {
   // the state after step to - 1 and are replaced by those of the state before step `from`.
   static NOINLINE void backward(const Pass<S>& pass, const Trace<S>& trace, int64_t from, int64_t to, const S* d_out,
                                 S* dh, S* dc, S* d_sums) {
+    constexpr int N = BACK_UNITS * G;
+    using P = Pack<S, N>;
     const int64_t units = pass.w.units;
     for (int64_t step = to - 1; step >= from; step--) {
       const int64_t t = pass.time(step), entry = step - trace.first;
@@ -359,7 +362,7 @@ struct Scan {
       S* d_sums_at = d_sums + (step - from) * units * ROWS * GL;
       IVec<S> mask[G];
       active(pass.lengths, t, mask);
-      for (int64_t first = 0; first < units; first += UNITS) {
+      for (int64_t first = 0; first < units; first += BACK_UNITS) {
         P d, d_active, kept[KEPT], c{}, d_c{}, d_c_active{}, d_own[ROWS], d_c_before{}, direct, before, after;
         PACK d.v[n] = load<S>(dh + place(first, n));
         if (d_out) PACK d.v[n] += load<S>(d_out + t * units * GL + place(first, n));

@@ -97,12 +97,26 @@ INLINE IVec<S> load_int(const Int<S>* p) {
   return *(const typename Types<S>::LoadedI*)p;
 }
 template <class S>
+INLINE void store_int(Int<S>* p, IVec<S> v) {
+  *(typename Types<S>::LoadedI*)p = v;
+}
+template <class S>
 INLINE Vec<S> splat(S x) {
   return Vec<S>{} + x;
 }
 template <class S>
 INLINE IVec<S> splat_int(Int<S> x) {
   return IVec<S>{} + x;
+}
+
+// A vector that is loaded once: without it, GCC loads a vector with several uses again at each, more often than the
+// processor can.
+template <class S>
+INLINE Vec<S> in_register(Vec<S> v) {
+#if defined(__AVX512F__)
+  __asm__("" : "+v"(v));
+#endif
+  return v;
 }
 
 // N vectors with the same arithmetic. The dependency chain of a tanh is long, so that several independent chains are needed
@@ -181,6 +195,38 @@ INLINE Pack<S, N> where_positive(const Pack<S, N>& where, const Pack<S, N>& x) {
   return out;
 }
 
+// Which lanes of two vectors are equal, and a sum to which x is added in these lanes. With `fused`, x is added by a
+// multiplication by one, which gives the same sum: on some processors, adders and multipliers are different units.
+#if defined(__AVX512F__)
+template <class S>
+using Where = std::conditional_t<sizeof(S) == 4, __mmask16, __mmask8>;
+template <class S>
+INLINE Where<S> equal(IVec<S> a, IVec<S> b) {
+  if constexpr (sizeof(S) == 4)
+    return _mm512_cmpeq_epi32_mask((__m512i)a, (__m512i)b);
+  else
+    return _mm512_cmpeq_epi64_mask((__m512i)a, (__m512i)b);
+}
+template <class S>
+INLINE Vec<S> add_where(Where<S> where, Vec<S> sum, Vec<S> x, bool fused) {
+  if constexpr (sizeof(S) == 4)
+    return fused ? _mm512_mask3_fmadd_ps(x, _mm512_set1_ps(1), sum, where) : _mm512_mask_add_ps(sum, where, sum, x);
+  else
+    return fused ? _mm512_mask3_fmadd_pd(x, _mm512_set1_pd(1), sum, where) : _mm512_mask_add_pd(sum, where, sum, x);
+}
+#else
+template <class S>
+using Where = IVec<S>;
+template <class S>
+INLINE Where<S> equal(IVec<S> a, IVec<S> b) {
+  return a == b;
+}
+template <class S>
+INLINE Vec<S> add_where(Where<S> where, Vec<S> sum, Vec<S> x, bool) {
+  return sum + (where ? x : Vec<S>{});
+}
+#endif
+
 template <class S>
 INLINE Vec<S> square_root(Vec<S> x) {
 #if defined(__AVX512F__)
@@ -192,6 +238,25 @@ INLINE Vec<S> square_root(Vec<S> x) {
 #endif
   for (int lane = 0; lane < LANES<S>; lane++) x[lane] = __builtin_sqrt(x[lane]);
   return x;
+}
+
+// Transpose LANES vectors: lane i of vector n becomes lane n of vector i.
+template <class S, int D, size_t... i>
+INLINE void exchange(IVec<S>& a, IVec<S>& b, std::index_sequence<i...>) {
+  constexpr int L = LANES<S>;
+  const IVec<S> low = __builtin_shufflevector(a, b, int(i & D ? L + (i ^ D) : i)...);
+  b = __builtin_shufflevector(a, b, int(i & D ? L + i : (i | D))...);
+  a = low;
+}
+template <class S, int D = 1>
+INLINE void transpose(IVec<S>* v) {
+  constexpr int L = LANES<S>;
+  if constexpr (D < L) {
+#pragma GCC unroll 16
+    for (int n = 0; n < L; n++)
+      if (!(n & D)) exchange<S, D>(v[n], v[n | D], std::make_index_sequence<L>());
+    transpose<S, 2 * D>(v);
+  }
 }
 
 // Horizontal sums of LANES vectors: lane i of the result is the sum of all lanes of vector i.
