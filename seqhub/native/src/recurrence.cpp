@@ -141,7 +141,7 @@ struct Run {
       for (int64_t d = 0; d < D; d++) {
         Weights<S> w{};
         Gradients<S> g{};
-        Packing<S>{cell}.allocate(arena, H, units, parts_of(layer), back, w);
+        Packing<S>{cell}.allocate(arena, H, units, parts_of(layer), back, layer || p.d_inputs, w);
         if (back) Packing<S>{cell}.allocate(arena, units, parts_of(layer), g);
         if (!arena.base) continue;
         m.weights[layer * D + d] = w;
@@ -398,8 +398,9 @@ struct Run {
     memset(m.counts, 0, sizeof(int64_t) * (T + 1));
     sort(m.order, m.counts);
     for (int64_t set = 0; set < sets; set++) {
-      zero(m, set, back);
-      Packing<S>{cell}.pack(parameters + 4 * set, H, parts_of(set / D), back, m.weights[set]);
+      zero_weights(m, set);
+      if (back) zero_gradients(m, set);
+      Packing<S>{cell}.pack(parameters + 4 * set, H, parts_of(set / D), m.weights[set]);
     }
 
     Arena saved;
@@ -425,26 +426,26 @@ struct Run {
     block.backward(all, segment_steps());
   }
 
-  // Set the padding of the weights and the sums of the gradients to zero.
-  void zero(Memory& m, int64_t set, bool back) const {
+  static void clear(S* at, int64_t count) { memset(at, 0, sizeof(S) * count); }
+
+  void zero_weights(const Memory& m, int64_t set) const {  // sets the padding, which is not written later
     const Weights<S>& w = m.weights[set];
     const Parts parts = parts_of(set / D);
-    const int64_t square = units * units * cell.gates;
-    auto clear = [](S* at, int64_t count) { memset(at, 0, sizeof(S) * count); };
-    clear(w.recurrent, square);
-    clear(w.bias, units * cell.rows);
+    clear(w.recurrent, units * units * cell.gates);
+    if (w.recurrent_back) clear(w.recurrent_back, units * units * cell.gates);
     if (!parts.count) clear(w.table, round_up(w.ids, L) * units * cell.rows);
-    for (int part = 0; part < parts.count; part++) clear(w.input[part], parts.padded[part] * units * cell.gates);
-    if (!back) return;
+    for (int part = 0; part < parts.count; part++) {
+      clear(w.input[part], parts.padded[part] * units * cell.gates);
+      if (w.input_back[part]) clear(w.input_back[part], parts.padded[part] * units * cell.gates);
+    }
+  }
+  void zero_gradients(const Memory& m, int64_t set) const {
     const Gradients<S>& g = m.gradients[set];
-    clear(w.recurrent_back, square);
-    clear(g.recurrent, square);
+    const Parts parts = parts_of(set / D);
+    clear(g.recurrent, units * units * cell.gates);
     clear(g.bias, units * cell.rows);
     if (!parts.count) clear(g.table, round_up(parts.columns + 1, TILE_J) * units * cell.gates);
-    for (int part = 0; part < parts.count; part++) {
-      clear(w.input_back[part], parts.padded[part] * units * cell.gates);
-      clear(g.input[part], parts.padded[part] * units * cell.gates);
-    }
+    for (int part = 0; part < parts.count; part++) clear(g.input[part], parts.padded[part] * units * cell.gates);
   }
 };
 

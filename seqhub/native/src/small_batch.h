@@ -276,23 +276,23 @@ struct SmallBatchPacking {
   void pack(const S* const* parameters, int64_t hidden, int64_t lanes, const Parts& parts, bool below,
             const SmallBatchWeights<S>& w) const {
     const S *weight_ih = parameters[0], *weight_hh = parameters[1], *bias_ih = parameters[2], *bias_hh = parameters[3];
+    const int64_t of_column = cell.gates * lanes;
     memset(w.bias, 0, sizeof(S) * cell.rows * lanes);
-    for (int gate = 0; gate < cell.gates; gate++)
+    for (int gate = 0; gate < cell.gates; gate++) {
+      const int64_t first = gate * hidden;  // row
       for (int64_t unit = 0; unit < hidden; unit++) {
-        const int64_t row = gate * hidden + unit;
-        w.bias[cell.recurrent[gate] * lanes + unit] += bias_hh[row];
-        w.bias[cell.input[gate] * lanes + unit] += bias_ih[row];
-        for (int64_t j = 0; j < hidden; j++) {
-          w.recurrent[(j * cell.gates + gate) * lanes + unit] = weight_hh[row * hidden + j];
-          w.recurrent_back[(unit * cell.gates + gate) * lanes + j] = weight_hh[row * hidden + j];
-        }
-        const S* weights = weight_ih + row * parts.columns;
-        for (int p = 0; p < parts.count; weights += parts.real[p], p++)
-          for (int64_t j = 0; j < parts.real[p]; j++) {
-            w.input[p][(j * cell.gates + gate) * lanes + unit] = weights[j];
-            if (below) w.input_back[p][(unit * cell.gates + gate) * lanes + j] = weights[j];
-          }
+        w.bias[cell.recurrent[gate] * lanes + unit] += bias_hh[first + unit];
+        w.bias[cell.input[gate] * lanes + unit] += bias_ih[first + unit];
+        memcpy(w.recurrent_back + (unit * cell.gates + gate) * lanes, weight_hh + (first + unit) * hidden, sizeof(S) * hidden);
       }
+      transpose(weight_hh + first * hidden, hidden, hidden, hidden, w.recurrent + gate * lanes, of_column);
+      const S* weights = weight_ih + first * parts.columns;
+      for (int p = 0; p < parts.count; weights += parts.real[p], p++) {
+        transpose(weights, parts.columns, hidden, parts.real[p], w.input[p] + gate * lanes, of_column);
+        for (int64_t unit = 0; below && unit < hidden; unit++)
+          memcpy(w.input_back[p] + (unit * cell.gates + gate) * lanes, weights + unit * parts.columns, sizeof(S) * parts.real[p]);
+      }
+    }
     if (parts.count) return;
     for (int64_t id = 0; id <= parts.columns; id++)
       memcpy(w.table + id * cell.rows * lanes, w.bias, sizeof(S) * cell.rows * lanes);
@@ -304,18 +304,17 @@ struct SmallBatchPacking {
 
   void unpack(const SmallBatchWeights<S>& g, int64_t hidden, int64_t lanes, const Parts& parts, S* const* out) const {
     S *weight_ih = out[0], *weight_hh = out[1], *bias_ih = out[2], *bias_hh = out[3];
-    for (int gate = 0; gate < cell.gates; gate++)
-      for (int64_t unit = 0; unit < hidden; unit++) {
-        const int64_t row = gate * hidden + unit;
-        for (int64_t j = 0; j < hidden; j++) weight_hh[row * hidden + j] = g.recurrent[(j * cell.gates + gate) * lanes + unit];
-        S* weights = weight_ih + row * parts.columns;
-        for (int p = 0; p < parts.count; weights += parts.real[p], p++)
-          for (int64_t j = 0; j < parts.real[p]; j++) weights[j] = g.input[p][(j * cell.gates + gate) * lanes + unit];
-        if (!parts.count)
-          for (int64_t id = 0; id < parts.columns; id++) weights[id] = g.table[(id * cell.gates + gate) * lanes + unit];
-        bias_ih[row] = g.bias[cell.input[gate] * lanes + unit];
-        bias_hh[row] = g.bias[cell.recurrent[gate] * lanes + unit];
-      }
+    const int64_t of_column = cell.gates * lanes;
+    for (int gate = 0; gate < cell.gates; gate++) {
+      const int64_t first = gate * hidden;  // row
+      transpose(g.recurrent + gate * lanes, of_column, hidden, hidden, weight_hh + first * hidden, hidden);
+      S* weights = weight_ih + first * parts.columns;
+      if (!parts.count) transpose(g.table + gate * lanes, of_column, parts.columns, hidden, weights, parts.columns);
+      for (int p = 0; p < parts.count; weights += parts.real[p], p++)
+        transpose(g.input[p] + gate * lanes, of_column, parts.real[p], hidden, weights, parts.columns);
+      memcpy(bias_ih + first, g.bias + cell.input[gate] * lanes, sizeof(S) * hidden);
+      memcpy(bias_hh + first, g.bias + cell.recurrent[gate] * lanes, sizeof(S) * hidden);
+    }
   }
 };
 

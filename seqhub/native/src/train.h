@@ -369,8 +369,8 @@ struct Trainer {
         SmallBatchPacking<S>{cell}.pack(m.sets + 4 * set, run.H, units, parts, set >= run.D, m.small_batch.weights[set]);
         SmallBatchPacking<S>{cell}.zero(run.H, units, parts, false, m.small_batch.gradients[set]);
       } else {
-        run.zero(m.run, set, true);
-        Packing<S>{cell}.pack(m.sets + 4 * set, run.H, parts, true, m.run.weights[set]);
+        run.zero_gradients(m.run, set);
+        Packing<S>{cell}.pack(m.sets + 4 * set, run.H, parts, m.run.weights[set]);
       }
     }
     readout.pack((const S*)f.parameters + head_at, m.head);
@@ -418,6 +418,8 @@ struct Trainer {
       for (int64_t set = 0; set < run.N * run.D; set++)
         SmallBatchPacking<S>{cell}.zero(run.H, units, run.parts_of(set / run.D), true, m.small_batch.weights[set]);
       memset(m.d_last_states, 0, sizeof(S) * run.D * SMALL_BATCH * units);
+    } else {
+      for (int64_t set = 0; set < run.N * run.D; set++) run.zero_weights(m.run, set);
     }
 
     train_batches(f, m.gradient, size, [&](int64_t first, int64_t count) {
