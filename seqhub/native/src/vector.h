@@ -185,10 +185,13 @@ template <class S>
 INLINE Vec<S> square_root(Vec<S> x) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(S) == 4) return _mm512_sqrt_ps(x);
+  else return _mm512_sqrt_pd(x);
 #elif defined(__AVX2__)
   if constexpr (sizeof(S) == 4) return _mm256_sqrt_ps(x);
+  else return _mm256_sqrt_pd(x);
 #elif defined(__SSE2__)
   if constexpr (sizeof(S) == 4) return _mm_sqrt_ps(x);
+  else return _mm_sqrt_pd(x);
 #endif
   for (int lane = 0; lane < LANES<S>; lane++) x[lane] = __builtin_sqrt(x[lane]);
   return x;
