@@ -216,4 +216,23 @@ INLINE Vec<S> sums(Vec<S>* v) {
   }
 }
 
+// Transpose LANES vectors in place.
+template <class S, int D, size_t... i>
+INLINE void exchange(Vec<S>& a, Vec<S>& b, std::index_sequence<i...>) {
+  constexpr int L = LANES<S>;
+  const Vec<S> lower = __builtin_shufflevector(a, b, int(i & D ? L + (i ^ D) : i)...);
+  b = __builtin_shufflevector(a, b, int(i & D ? L + i : (i ^ D))...);
+  a = lower;
+}
+template <class S, int D = 1>
+INLINE void transpose_lanes(Vec<S>* v) {
+  constexpr int L = LANES<S>;
+  if constexpr (D < L) {
+#pragma GCC unroll 16
+    for (int n = 0; n < L; n++)
+      if (!(n & D)) exchange<S, D>(v[n], v[n + D], std::make_index_sequence<L>());
+    transpose_lanes<S, 2 * D>(v);
+  }
+}
+
 }  // namespace
