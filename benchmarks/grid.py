@@ -28,8 +28,8 @@ from seqhub.native.trainer import NativeTrainer, Objective, OptimizerSettings
 _WIDTHS, _FEATURES, _STEPS, _BATCHES = (
     (4, 16, 64, 128),
     (1, 8, 28, 64, 128, 256, 512, 1024),
-    (1, 8, 28, 110),
-    (1, 16, 33, 128),
+    (1, 8, 28, 110, 300),
+    (1, 7, 16, 33, 128),
 )
 _CELLS, _DIRECTIONS, _TYPES = ("rnn_tanh", "rnn_relu", "gru", "lstm"), (1, 2), (torch.float32, torch.float64)
 _SAMPLES = {"autograd": 60, "evaluation": 60, "whole run": 30}

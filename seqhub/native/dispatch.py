@@ -244,7 +244,7 @@ def is_faster_than_torch(cell: str, batch: int, steps: int, hidden: int, feature
     """Return whether the library is at least as fast as the module of torch, both in forward and with backward.
 
     The rules are from measurements with 1 to 256 sequences of 110 steps, of one step, for which `nn.RNN` needs little
-    more than two matrix products, and of real-valued inputs (`docs/performance.md`, `python -m benchmarks grid`). The
+    more than two matrix products, and of real-valued inputs of 1 to 300 steps (`python -m benchmarks grid`). The
     library always computes full vectors of sequences, so that with few sequences torch's matrix products are faster for
     a wide LSTM.
 
@@ -261,7 +261,7 @@ def is_faster_than_torch(cell: str, batch: int, steps: int, hidden: int, feature
         return False
     if cell != "lstm":
         return hidden <= 64 or (hidden <= 128 and batch >= 2)
-    filled = batch / (-(-batch // _LANES) * _LANES)
+    filled = _filled(batch)
     return (
         hidden <= 16
         or (hidden <= 32 and batch >= 8)
@@ -271,17 +271,29 @@ def is_faster_than_torch(cell: str, batch: int, steps: int, hidden: int, feature
 
 
 def _is_slow_with_values(cell: str, batch: int, steps: int, hidden: int, features: int) -> bool:
-    """Return whether inputs are so wide, or the steps so few, that torch is faster.
+    """Return whether real-valued inputs are so wide, or steps or sequences so few, that torch is faster.
 
-    torch multiplies the inputs of all steps at once. The library reorders its weights in every call, which takes longer
-    than a few steps of few sequences.
+    torch multiplies the inputs of all steps at once, and its LSTM pads no vectors of sequences; with many steps, its
+    call costs nothing. The library reorders its weights in every call, which takes longer than a few steps.
     """
-    products = features * hidden
     if features > _MAX_FEATURES[cell]:
         return True
-    if cell == "lstm":
-        return (products >= 512 and batch < 8) or (products > 4096 and steps < 4)
-    return (products > 1024 and batch < 8) or steps < 4
+    if cell == "gru":
+        return (features * hidden > 1024 and batch < 8) or steps < 4
+    if cell != "lstm":
+        return (features * hidden > 1024 and batch < 8) or steps < (8 if batch < 16 else 4)
+    if (steps == 1 and batch < 4) or (steps < 4 and features * hidden > 4096):
+        return True
+    if batch < 8:
+        return hidden * (hidden + features) > (128 if hidden <= 8 else 64) * batch
+    if hidden <= 8:
+        return False
+    return _filled(batch) < (0.85 if hidden > 16 or features > 32 else 0.56)
+
+
+def _filled(batch: int) -> float:
+    """Return the share of the lanes of vectors that have a sequence."""
+    return batch / (-(-batch // _LANES) * _LANES)
 
 
 def _is_modified(module: Any) -> bool:

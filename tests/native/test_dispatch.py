@@ -251,17 +251,22 @@ def test_torch_is_used_if_it_is_faster(ran):
         net = build_model(build_config(preset, hidden_size=hidden), "sequence")
         net(torch.ones(batch, steps, dtype=torch.long))
         assert ran.pop() == native, (preset, hidden, batch, steps)
-    for preset, features, native in (
-        ("lstm", 128, True),
-        ("lstm", 129, False),
-        ("gru", 256, True),
-        ("gru", 257, False),
-        ("rnn_relu", 128, True),
-        ("rnn_tanh", 768, False),
+    for preset, features, batch, steps, native in (
+        ("lstm", 128, 32, 8, True),
+        ("lstm", 129, 32, 8, False),
+        ("lstm", 128, 33, 8, False),
+        ("lstm", 8, 33, 8, True),
+        ("lstm", 1, 1, 8, False),
+        ("lstm", 1, 7, 8, True),
+        ("gru", 256, 32, 8, True),
+        ("gru", 257, 32, 8, False),
+        ("rnn_relu", 128, 32, 4, True),
+        ("rnn_relu", 4, 1, 4, False),
+        ("rnn_tanh", 768, 32, 8, False),
     ):
         net = build_model(build_config(preset, hidden_size=16, inputs="values", num_features=features), "sequence")
-        net(input_values=torch.ones(32, 8, features))
-        assert ran.pop() == native, (preset, features)
+        net(input_values=torch.ones(batch, steps, features))
+        assert ran.pop() == native, (preset, features, batch, steps)
 
 
 def test_the_signature_for_saved_models_does_not_change():

@@ -33,13 +33,14 @@ class Rows:
     steps: int = 9
     classes: int = CLASSES
     seed: int = 0
+    features: int = FEATURES
 
     def __post_init__(self) -> None:
         random = np.random.default_rng(self.seed)
         self.lengths = random.integers(1, self.steps + 1, self.count)
         real = np.arange(self.steps) < self.lengths[:, None]
         if self.values:
-            inputs = random.normal(size=(self.count, self.steps, FEATURES)).astype(np.float32)
+            inputs = random.normal(size=(self.count, self.steps, self.features)).astype(np.float32)
             self.inputs: Any = inputs * real[..., None]
         else:
             self.inputs = random.integers(1, SYMBOLS + 1, (self.count, self.steps)).astype(np.uint8) * real
@@ -67,7 +68,7 @@ def network(rows: Rows, cell: str = "lstm", double: bool = False, outputs: int =
     torch.manual_seed(0)
     given: dict[str, Any] = {"hidden_size": 5, "vocab_size": SYMBOLS + 1, **settings}
     if rows.values:
-        given |= {"inputs": "values", "num_features": FEATURES}
+        given |= {"inputs": "values", "num_features": rows.features}
     if rows.target == "number":
         given |= {"num_labels": 1, "problem_type": "regression"}
     elif rows.target != "next_symbol":
@@ -129,7 +130,7 @@ def train_in_torch(
 
 
 def schema_of(rows: Rows) -> TaskSchema:
-    options: dict[str, Any] = {"step_shape": (FEATURES,)} if rows.values else {"vocabulary": Vocabulary("abcdef")}
+    options: dict[str, Any] = {"step_shape": (rows.features,)} if rows.values else {"vocabulary": Vocabulary("abcdef")}
     if rows.target == "number":
         options |= {"tolerance": TOLERANCE}
     elif rows.target != "next_symbol":
@@ -208,6 +209,32 @@ def test_small_batches_with_many_units(cell: str, target: str, instruction_set: 
         rows = Rows(target, values, count=4 * size + 2)
         check(rows, ADAM, size=size, double=True, bidirectional=layers == 2 and target != "next_symbol", **options)
         check(rows, ADAM, size=size, rate=0.002, **options)
+
+
+@pytest.mark.fast_cases("lstm-avx512", "gru-baseline")
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_wide_inputs_of_small_batches(cell: str, instruction_set: str) -> None:
+    """Inputs are multiplied before the recurrence, with whole and partial vectors of columns."""
+    for target, features, hidden, size, steps in (
+        ("class", 32, 12, 1, 9),
+        ("step_class", 33, 18, 6, 9),
+        ("number", 70, 11, 3, 1),
+        ("class", 150, 9, 5, 30),
+    ):
+        options = {"cell": cell, "instruction_set": instruction_set, "hidden_size": hidden, "bidirectional": steps == 9}
+        layers = 2 if features == 33 else 1
+        rows = Rows(target, values=True, count=3 * size + 2, steps=steps, features=features)
+        check(rows, ADAM, size=size, double=True, num_hidden_layers=layers, **options)
+        check(rows, ADAM, size=size, rate=0.002, num_hidden_layers=layers, **options)
+
+
+@pytest.mark.parametrize("values", [False, True])
+def test_a_single_step(values: bool) -> None:
+    """The recurrent weights are not read, and their gradient is zero."""
+    for cell, layers, size in itertools.product(CELLS, (1, 2), (2, 20)):
+        rows = Rows(values=values, count=2 * size, steps=1)
+        check(rows, ADAM, size=size, double=True, cell=cell, num_hidden_layers=layers, bidirectional=layers == 2)
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)

@@ -17,7 +17,8 @@ struct Kernels {
   void (*backward_few[SMALL_BATCH])(const SmallBatchPass<S>&, int64_t from, int64_t to, const Scalars<S>* d_out, S* const* dh,
                                     S* const* dc, S* const* d_sums);
   void (*input_back_one)(const SmallBatchPass<S>&, const S* weights, S* const* d_sums, S* const* result);
-  void (*accumulate_one)(const SmallBatchPass<S>&, int64_t steps, const S* d_sums, const SmallBatchWeights<S>& gradients);
+  void (*accumulate_few)(const SmallBatchPass<S>&, int count, const int64_t* steps, const S* const* d_sums,
+                         const SmallBatchWeights<S>& gradients);
 };
 
 template <class S, class C>

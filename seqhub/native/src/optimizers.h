@@ -6,21 +6,23 @@
 
 namespace {
 
+constexpr int64_t ELEMENTS = 2048;  // that are scaled and used together, so that they are read from memory once
+
+// Return the factor by which the gradient is too long, at most 1.
 template <class S>
-void clip(S* gradient, int64_t size, double max_norm) {
+double clipping_factor(const S* gradient, int64_t size, double max_norm) {
   constexpr int L = LANES<S>;
   Vec<S> squares{};
   for (int64_t i = 0; i < size; i += L) squares += load<S>(gradient + i) * load<S>(gradient + i);
   double norm = 0;
   for (int lane = 0; lane < L; lane++) norm += squares[lane];
   const double factor = max_norm / (__builtin_sqrt(norm) + 1e-6);
-  if (factor >= 1) return;
-  for (int64_t i = 0; i < size; i += L) store<S>(gradient + i, load<S>(gradient + i) * S(factor));
+  return factor >= 1 ? 1 : factor;
 }
 
-// Take one optimizer step; `progress` as in TrainProblem.
+// Take one optimizer step with the gradient times `factor`; `progress` as in TrainProblem.
 template <class S>
-void update(const TrainProblem& f, double rate, const S* gradient, int64_t size) {
+void update(const TrainProblem& f, double rate, double factor, S* gradient, int64_t size) {
   constexpr int L = LANES<S>;
   constexpr double EPSILON = 1e-8;
   S *parameters = (S*)f.parameters, *firsts = (S*)f.first_moments, *seconds = (S*)f.second_moments;
@@ -31,31 +33,35 @@ void update(const TrainProblem& f, double rate, const S* gradient, int64_t size)
   const S one_less_first = S(1 - f.first), one_less_second = S(1 - f.second);
   const S step = S(adam ? rate / (1 - f.progress[1]) : rate);
   const S correction = S(1 / __builtin_sqrt(1 - f.progress[2])), kept = S(1 - rate * f.weight_decay);
-  for (int64_t i = 0; i < size; i += L) {
-    Vec<S> p = load<S>(parameters + i), g = load<S>(gradient + i);
-    if (f.optimizer == ADAMW)
-      p *= kept;
-    else
-      g += decay * p;
-    if (adam) {
-      const Vec<S> m = load<S>(firsts + i), v = load<S>(seconds + i);
-      const Vec<S> m_new = m + one_less_first * (g - m), v_new = second * v + one_less_second * g * g;
-      store<S>(firsts + i, m_new);
-      store<S>(seconds + i, v_new);
-      p -= step * m_new / (square_root<S>(v_new) * correction + epsilon);
-    } else {
-      if (f.optimizer == RMSPROP) {
-        const Vec<S> v_new = second * load<S>(seconds + i) + one_less_second * g * g;
+  for (int64_t from = 0; from < size; from += ELEMENTS) {
+    const int64_t end = from + ELEMENTS < size ? from + ELEMENTS : size;
+    for (int64_t i = from; factor != 1 && i < end; i += L) store<S>(gradient + i, load<S>(gradient + i) * S(factor));
+    for (int64_t i = from; i < end; i += L) {
+      Vec<S> p = load<S>(parameters + i), g = load<S>(gradient + i);
+      if (f.optimizer == ADAMW)
+        p *= kept;
+      else
+        g += decay * p;
+      if (adam) {
+        const Vec<S> m = load<S>(firsts + i), v = load<S>(seconds + i);
+        const Vec<S> m_new = m + one_less_first * (g - m), v_new = second * v + one_less_second * g * g;
+        store<S>(firsts + i, m_new);
         store<S>(seconds + i, v_new);
-        g = g / (square_root<S>(v_new) + epsilon);
+        p -= step * m_new / (square_root<S>(v_new) * correction + epsilon);
+      } else {
+        if (f.optimizer == RMSPROP) {
+          const Vec<S> v_new = second * load<S>(seconds + i) + one_less_second * g * g;
+          store<S>(seconds + i, v_new);
+          g = g / (square_root<S>(v_new) + epsilon);
+        }
+        if (f.first != 0) {
+          g += first * load<S>(firsts + i);
+          store<S>(firsts + i, g);
+        }
+        p -= step * g;
       }
-      if (f.first != 0) {
-        g += first * load<S>(firsts + i);
-        store<S>(firsts + i, g);
-      }
-      p -= step * g;
+      store<S>(parameters + i, p);
     }
-    store<S>(parameters + i, p);
   }
 }
 

@@ -175,75 +175,86 @@ struct SmallBatchScan {
   }
 };
 
-// Weight gradients from the gradients of the sums, for one sequence at a time.
+// Weight gradients from the gradients of the sums, for all sequences of a block.
 template <class S, class C>
 struct SmallBatchGradients {
   using V = Vec<S>;
   static constexpr int L = LANES<S>, ROWS = C::ROWS, GATES = C::GATES;
 
-  int64_t lanes, steps;
-  const S* d_sums;
+  int64_t lanes;
+  int count;                 // of sequences
+  const int64_t* steps;      // of each sequence
+  const S* const* d_sums;
 
   template <const int* ROW, int J>
-  INLINE void tile(Scalars<S> x, int64_t unit, S* result) const {
-    V sum[J][GATES] = {};
-    const S* d = d_sums + unit;
-    for (int64_t step = 0; step < steps; step++, d += ROWS * lanes) {
-      const S* values = x.at(step);
+  INLINE void tile(const Scalars<S>* x, int64_t first, int64_t unit, S* result) const {
+    for (int q = 0; q < count; q++) {
+      V sum[J][GATES] = {};
+      const S* d = d_sums[q] + unit;
+      for (int64_t step = 0; step < steps[q]; step++, d += ROWS * lanes) {
+        const S* values = x[q].at(step) + first;
 #pragma GCC unroll 4
-      for (int gate = 0; gate < GATES; gate++) {
-        const V v = load<S>(d + ROW[gate] * lanes);
+        for (int gate = 0; gate < GATES; gate++) {
+          const V v = load<S>(d + ROW[gate] * lanes);
 #pragma GCC unroll 4
-        for (int j = 0; j < J; j++) sum[j][gate] += v * values[j];
+          for (int j = 0; j < J; j++) sum[j][gate] += v * values[j];
+        }
       }
+#pragma GCC unroll 4
+      for (int j = 0; j < J; j++)
+#pragma GCC unroll 4
+        for (int gate = 0; gate < GATES; gate++) {
+          S* to = result + (j * GATES + gate) * lanes + unit;
+          store<S>(to, load<S>(to) + sum[j][gate]);
+        }
     }
-#pragma GCC unroll 4
-    for (int j = 0; j < J; j++)
-#pragma GCC unroll 4
-      for (int gate = 0; gate < GATES; gate++) {
-        S* to = result + (j * GATES + gate) * lanes + unit;
-        store<S>(to, load<S>(to) + sum[j][gate]);
-      }
   }
   template <const int* ROW>
-  NOINLINE void products(Scalars<S> x, int64_t width, S* result) const {
+  NOINLINE void products(const Scalars<S>* x, int64_t width, S* result) const {
     for (int64_t unit = 0; unit < lanes; unit += L) {
       int64_t j = 0;
       for (; j + SMALL_BATCH_TILE <= width; j += SMALL_BATCH_TILE)
-        tile<ROW, SMALL_BATCH_TILE>({x.data + j, x.first, x.stride}, unit, result + j * GATES * lanes);
-      for (; j < width; j++) tile<ROW, 1>({x.data + j, x.first, x.stride}, unit, result + j * GATES * lanes);
+        tile<ROW, SMALL_BATCH_TILE>(x, j, unit, result + j * GATES * lanes);
+      for (; j < width; j++) tile<ROW, 1>(x, j, unit, result + j * GATES * lanes);
     }
   }
-  NOINLINE void table(const SmallBatchInput<S>& x, S* result) const {
-    for (int64_t step = 0; step < steps; step++) {
-      S* to = result + x.columns[x.first + x.direction * step] * GATES * lanes;
-      for (int64_t unit = 0; unit < lanes; unit += L)
+  NOINLINE void table(const SmallBatchInput<S>* x, S* result) const {
+    for (int q = 0; q < count; q++)
+      for (int64_t step = 0; step < steps[q]; step++) {
+        S* to = result + x[q].columns[x[q].first + x[q].direction * step] * GATES * lanes;
+        for (int64_t unit = 0; unit < lanes; unit += L)
 #pragma GCC unroll 4
-        for (int gate = 0; gate < GATES; gate++)
-          store<S>(to + gate * lanes + unit,
-                   load<S>(to + gate * lanes + unit) + load<S>(d_sums + (step * ROWS + C::INPUT[gate]) * lanes + unit));
-    }
+          for (int gate = 0; gate < GATES; gate++)
+            store<S>(to + gate * lanes + unit,
+                     load<S>(to + gate * lanes + unit) + load<S>(d_sums[q] + (step * ROWS + C::INPUT[gate]) * lanes + unit));
+      }
   }
   NOINLINE void bias(S* result) const {
-    for (int64_t unit = 0; unit < lanes; unit += L) {
-      V sum[ROWS] = {};
-      for (int64_t step = 0; step < steps; step++)
+    for (int q = 0; q < count; q++)
+      for (int64_t unit = 0; unit < lanes; unit += L) {
+        V sum[ROWS] = {};
+        for (int64_t step = 0; step < steps[q]; step++)
 #pragma GCC unroll 4
-        for (int r = 0; r < ROWS; r++) sum[r] += load<S>(d_sums + (step * ROWS + r) * lanes + unit);
+          for (int r = 0; r < ROWS; r++) sum[r] += load<S>(d_sums[q] + (step * ROWS + r) * lanes + unit);
 #pragma GCC unroll 4
-      for (int r = 0; r < ROWS; r++)
-        store<S>(result + r * lanes + unit, load<S>(result + r * lanes + unit) + sum[r]);
-    }
+        for (int r = 0; r < ROWS; r++)
+          store<S>(result + r * lanes + unit, load<S>(result + r * lanes + unit) + sum[r]);
+      }
   }
 
-  // Add the gradients of all weights from those of one sequence, the first of a pass.
-  static void accumulate(const SmallBatchPass<S>& pass, int64_t steps, const S* d_sums, const SmallBatchWeights<S>& g) {
-    const SmallBatchGradients sums{pass.lanes, steps, d_sums};
-    sums.template products<C::RECURRENT>({pass.trace->h, 0, pass.lanes}, pass.hidden, g.recurrent);
+  // Add the gradients of all weights from those of `count` sequences.
+  static void accumulate(const SmallBatchPass<S>& pass, int count, const int64_t* steps, const S* const* d_sums,
+                         const SmallBatchWeights<S>& g) {
+    const SmallBatchGradients sums{pass.lanes, count, steps, d_sums};
+    Scalars<S> values[SMALL_BATCH];
+    for (int q = 0; q < count; q++) values[q] = {pass.trace[q].h, 0, pass.lanes};
+    sums.template products<C::RECURRENT>(values, pass.hidden, g.recurrent);
     sums.bias(g.bias);
-    if (!pass.parts) sums.table(*pass.x, g.table);
-    for (int64_t part = 0; part < pass.parts; part++)
-      sums.template products<C::INPUT>(pass.x->parts[part], pass.widths[part], g.input[part]);
+    if (!pass.parts) sums.table(pass.x, g.table);
+    for (int64_t part = 0; part < pass.parts; part++) {
+      for (int q = 0; q < count; q++) values[q] = pass.x[q].parts[part];
+      sums.template products<C::INPUT>(values, pass.widths[part], g.input[part]);
+    }
   }
 };
 
@@ -272,27 +283,31 @@ struct SmallBatchPacking {
     for (int p = 0; p < parts.count; p++) clear(w.input_back[p], hidden * cell.gates);
   }
 
-  // The padding must be zero and is not written.
-  void pack(const S* const* parameters, int64_t hidden, int64_t lanes, const Parts& parts, bool below,
+  // The padding must be zero and is not written. below: also for the gradients of the inputs; recurrent: also recurrent
+  // weights, which a single step does not read
+  void pack(const S* const* parameters, int64_t hidden, int64_t lanes, const Parts& parts, bool below, bool recurrent,
             const SmallBatchWeights<S>& w) const {
     const S *weight_ih = parameters[0], *weight_hh = parameters[1], *bias_ih = parameters[2], *bias_hh = parameters[3];
+    const int64_t of_column = cell.gates * lanes;
     memset(w.bias, 0, sizeof(S) * cell.rows * lanes);
-    for (int gate = 0; gate < cell.gates; gate++)
+    for (int gate = 0; gate < cell.gates; gate++) {
+      const int64_t first = gate * hidden;  // row
       for (int64_t unit = 0; unit < hidden; unit++) {
-        const int64_t row = gate * hidden + unit;
-        w.bias[cell.recurrent[gate] * lanes + unit] += bias_hh[row];
-        w.bias[cell.input[gate] * lanes + unit] += bias_ih[row];
-        for (int64_t j = 0; j < hidden; j++) {
-          w.recurrent[(j * cell.gates + gate) * lanes + unit] = weight_hh[row * hidden + j];
-          w.recurrent_back[(unit * cell.gates + gate) * lanes + j] = weight_hh[row * hidden + j];
-        }
-        const S* weights = weight_ih + row * parts.columns;
-        for (int p = 0; p < parts.count; weights += parts.real[p], p++)
-          for (int64_t j = 0; j < parts.real[p]; j++) {
-            w.input[p][(j * cell.gates + gate) * lanes + unit] = weights[j];
-            if (below) w.input_back[p][(unit * cell.gates + gate) * lanes + j] = weights[j];
-          }
+        w.bias[cell.recurrent[gate] * lanes + unit] += bias_hh[first + unit];
+        w.bias[cell.input[gate] * lanes + unit] += bias_ih[first + unit];
       }
+      if (recurrent) {
+        transpose(weight_hh + first * hidden, hidden, hidden, hidden, w.recurrent + gate * lanes, of_column);
+        for (int64_t unit = 0; unit < hidden; unit++)
+          memcpy(w.recurrent_back + (unit * cell.gates + gate) * lanes, weight_hh + (first + unit) * hidden, sizeof(S) * hidden);
+      }
+      const S* weights = weight_ih + first * parts.columns;
+      for (int p = 0; p < parts.count; weights += parts.real[p], p++) {
+        transpose(weights, parts.columns, hidden, parts.real[p], w.input[p] + gate * lanes, of_column);
+        for (int64_t unit = 0; below && unit < hidden; unit++)
+          memcpy(w.input_back[p] + (unit * cell.gates + gate) * lanes, weights + unit * parts.columns, sizeof(S) * parts.real[p]);
+      }
+    }
     if (parts.count) return;
     for (int64_t id = 0; id <= parts.columns; id++)
       memcpy(w.table + id * cell.rows * lanes, w.bias, sizeof(S) * cell.rows * lanes);
@@ -304,18 +319,17 @@ struct SmallBatchPacking {
 
   void unpack(const SmallBatchWeights<S>& g, int64_t hidden, int64_t lanes, const Parts& parts, S* const* out) const {
     S *weight_ih = out[0], *weight_hh = out[1], *bias_ih = out[2], *bias_hh = out[3];
-    for (int gate = 0; gate < cell.gates; gate++)
-      for (int64_t unit = 0; unit < hidden; unit++) {
-        const int64_t row = gate * hidden + unit;
-        for (int64_t j = 0; j < hidden; j++) weight_hh[row * hidden + j] = g.recurrent[(j * cell.gates + gate) * lanes + unit];
-        S* weights = weight_ih + row * parts.columns;
-        for (int p = 0; p < parts.count; weights += parts.real[p], p++)
-          for (int64_t j = 0; j < parts.real[p]; j++) weights[j] = g.input[p][(j * cell.gates + gate) * lanes + unit];
-        if (!parts.count)
-          for (int64_t id = 0; id < parts.columns; id++) weights[id] = g.table[(id * cell.gates + gate) * lanes + unit];
-        bias_ih[row] = g.bias[cell.input[gate] * lanes + unit];
-        bias_hh[row] = g.bias[cell.recurrent[gate] * lanes + unit];
-      }
+    const int64_t of_column = cell.gates * lanes;
+    for (int gate = 0; gate < cell.gates; gate++) {
+      const int64_t first = gate * hidden;  // row
+      transpose(g.recurrent + gate * lanes, of_column, hidden, hidden, weight_hh + first * hidden, hidden);
+      S* weights = weight_ih + first * parts.columns;
+      if (!parts.count) transpose(g.table + gate * lanes, of_column, parts.columns, hidden, weights, parts.columns);
+      for (int p = 0; p < parts.count; weights += parts.real[p], p++)
+        transpose(g.input[p] + gate * lanes, of_column, parts.real[p], hidden, weights, parts.columns);
+      memcpy(bias_ih + first, g.bias + cell.input[gate] * lanes, sizeof(S) * hidden);
+      memcpy(bias_hh + first, g.bias + cell.recurrent[gate] * lanes, sizeof(S) * hidden);
+    }
   }
 };
 

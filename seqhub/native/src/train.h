@@ -3,6 +3,7 @@
 #pragma once
 #include "kernels.h"
 #include "readout.h"
+#include "wide_inputs.h"
 
 namespace {
 
@@ -35,13 +36,15 @@ struct Trainer {
   const int64_t head_at, size;  // offset of the head's parameters, and the padded number of all parameters
   const int64_t units;          // units padded to whole vectors
   const bool small_batch;       // whether vector lanes are units
+  const bool wide;              // whether inputs of small batches are multiplied by WideInputs
 
   Trainer(const TrainProblem& fit, Problem& problem, const Kernels<S>& of_cell)
       : f(fit), p(problem), run(p, of_cell, nullptr, f.lengths, p.batch < 2 * L ? p.batch : 2 * L), kernels(of_cell),
         cell(of_cell.sizes), by_step(p.d_states),
         readout(f, run.D, run.H), head_at(locate_weights(nullptr, nullptr)),
         size(round_up(int64_t(uint64_t(head_at) + readout.size()), PARAMETER_PADDING)), units(round_up(run.H, L)),
-        small_batch(p.batch * (units / L) < SMALL_BATCH_RATIO * run.H * round_up(p.batch, L) / L) {}
+        small_batch(p.batch * (units / L) < SMALL_BATCH_RATIO * run.H * round_up(p.batch, L) / L),
+        wide(small_batch && !f.vocabulary && f.features >= WIDE_INPUTS && p.steps < MAX_SIZE / SMALL_BATCH) {}
 
   // Set pointers to the tensors of the recurrence in a buffer of all parameters, and return their number of elements. The
   // number and sums with it may wrap around. Then the size of the scratch memory overflows, too, and is reported as such.
@@ -65,6 +68,7 @@ struct Trainer {
     SmallBatchTrace<S>* traces;                 // [layer][direction][sequence]
     int32_t* columns[SMALL_BATCH];
     S *d_sums[SMALL_BATCH], *dh[SMALL_BATCH], *dc[SMALL_BATCH];
+    typename WideInputs<S>::Item* items;
     S* d_out[2][2][SMALL_BATCH];                // [this layer, layer below][direction], [step][unit]
   };
 
@@ -115,6 +119,13 @@ struct Trainer {
     return arena.too_large ? -1 : arena.used;
   }
 
+  // Parts of the input of a layer whose weights are packed for small batches.
+  Parts packed_parts(int64_t layer) const {
+    Parts parts = run.parts_of(layer);
+    if (wide && !layer) parts.real[0] = 0;
+    return parts;
+  }
+
   void allocate(Arena& arena, SmallBatchMemory& m) const {
     const int64_t sets = run.N * run.D, T = run.T;
     m.weights = arena.allocate<SmallBatchWeights<S>>(sets);
@@ -122,18 +133,21 @@ struct Trainer {
     m.traces = arena.allocate<SmallBatchTrace<S>>(sets, SMALL_BATCH);
     for (int64_t set = 0; set < sets; set++) {
       SmallBatchWeights<S> w{}, g{};
-      SmallBatchPacking<S>{cell}.allocate(arena, run.H, units, run.parts_of(set / run.D), true, w);
-      SmallBatchPacking<S>{cell}.allocate(arena, run.H, units, run.parts_of(set / run.D), false, g);
+      SmallBatchPacking<S>{cell}.allocate(arena, run.H, units, packed_parts(set / run.D), true, w);
+      SmallBatchPacking<S>{cell}.allocate(arena, run.H, units, packed_parts(set / run.D), false, g);
       if (arena.base) m.weights[set] = w, m.gradients[set] = g;
     }
+    const int64_t sequences = p.batch < SMALL_BATCH ? p.batch : SMALL_BATCH;
+    S* d_sums = arena.allocate<S>(sequences, T, cell.rows, units);
+    if (wide) m.items = arena.allocate<typename WideInputs<S>::Item>(sequences, T);
     for (int q = 0; q < SMALL_BATCH && q < p.batch; q++) {
       for (int64_t set = 0; set < sets; set++) {
         SmallBatchTrace<S> trace{arena.allocate<S>(T + 1, units), nullptr, arena.allocate<S>(T, cell.kept, units)};
         if (cell.has_c) trace.c = arena.allocate<S>(T + 1, units);
         if (arena.base) m.traces[set * SMALL_BATCH + q] = trace;
       }
-      if (f.vocabulary) m.columns[q] = arena.allocate<int32_t>(T);
-      m.d_sums[q] = arena.allocate<S>(T, cell.rows, units);
+      if (f.vocabulary || wide) m.columns[q] = arena.allocate<int32_t>(T);
+      if (arena.base) m.d_sums[q] = d_sums + q * T * cell.rows * units;
       m.dh[q] = arena.allocate<S>(units);
       m.dc[q] = arena.allocate<S>(units);
       for (int which = 0; which < 2; which++)
@@ -236,7 +250,12 @@ struct Trainer {
         memset(m.traces[set * SMALL_BATCH + q].h, 0, sizeof(S) * units);
         if (cell.has_c) memset(m.traces[set * SMALL_BATCH + q].c, 0, sizeof(S) * units);
       }
-      const SmallBatchPass<S> pass = pass_of(m, set, x);
+      SmallBatchPass<S> pass = pass_of(m, set, x);
+      if (wide && set < run.D) {
+        const int64_t used = list_items(m, set, count, lengths, x, true);
+        wide_inputs().forward(memory.sets[4 * set], m.weights[set].bias, m.items, used);
+        pass.parts = 0;  // the sums are a table with a row for each step
+      }
       for (int active = count; active > 0; active--)
         kernels.forward_few[active - 1](pass, lengths[active], lengths[active - 1]);
     }
@@ -262,11 +281,15 @@ struct Trainer {
           else memcpy(m.dh[q], d_last(memory, d, q), sizeof(S) * units);
           memset(m.dc[q], 0, sizeof(S) * units);
         }
-        const SmallBatchPass<S> pass = pass_of(m, set, x);
+        SmallBatchPass<S> pass = pass_of(m, set, x);
         for (int active = 1; active <= count; active++)
           kernels.backward_few[active - 1](pass, lengths[active], lengths[active - 1], has_out ? d_out : nullptr, m.dh, m.dc,
                                            m.d_sums);
-        for (int q = 0; q < count; q++) accumulate_gradients(m, set, q, lengths[q], x, 1 - above);
+        kernels.accumulate_few(pass, count, lengths, m.d_sums, m.gradients[set]);
+        pass.hidden = run.H;
+        for (int q = 0; layer && q < count; q++) back_to_inputs(m, pass, d, q, lengths[q], 1 - above);
+        if (wide && !layer)
+          wide_inputs().backward(m.items, list_items(m, set, count, lengths, x, false), row > 0, memory.d_sets[4 * set]);
       }
     }
     return count;
@@ -293,22 +316,36 @@ struct Trainer {
     }
   }
 
-  SmallBatchPass<S> pass_of(const SmallBatchMemory& m, int64_t set, const SmallBatchInput<S>* x, int q = 0) const {
-    const Parts parts = run.parts_of(set / run.D);
-    const SmallBatchTrace<S>* traces = m.traces + set * SMALL_BATCH;
-    return {m.weights[set], run.H, units, parts.count, {parts.real[0], parts.real[1]}, x + q, traces + q};
+  SmallBatchPass<S> pass_of(const SmallBatchMemory& m, int64_t set, const SmallBatchInput<S>* x) const {
+    const Parts parts = packed_parts(set / run.D);
+    const int64_t before = run.T > 1 ? run.H : 0;  // units of the previous step; those of the first step are zero
+    return {m.weights[set], before, units, parts.count, {parts.real[0], parts.real[1]}, x, m.traces + set * SMALL_BATCH};
   }
 
-  void accumulate_gradients(const SmallBatchMemory& m, int64_t set, int q, int64_t steps, const SmallBatchInput<S>* x,
-                            int below) const {
-    const SmallBatchPass<S> pass = pass_of(m, set, x, q);
-    kernels.accumulate_one(pass, steps, m.d_sums[q], m.gradients[set]);
-    for (int part = 0; set >= run.D && part < pass.parts; part++)
+  void back_to_inputs(const SmallBatchMemory& m, const SmallBatchPass<S>& pass, int64_t direction, int q, int64_t steps,
+                      int below) const {
+    for (int part = 0; part < pass.parts; part++)
       for (int64_t step = 0; step < steps; step++) {
-        const int64_t t = set % run.D ? steps - 1 - step : step;
+        const int64_t t = direction ? steps - 1 - step : step;
         S *d_sums = m.d_sums[q] + step * cell.rows * units, *to = m.d_out[below][part][q] + t * units;
         kernels.input_back_one(pass, pass.w.input_back[part], &d_sums, &to);
       }
+  }
+
+  WideInputs<S> wide_inputs() const { return {cell, run.H, units, f.features}; }
+
+  // List all steps of a block, with their sums or the gradients of these; return their number. Before the recurrence, the
+  // memory of the gradients has the sums, in the order of time.
+  int64_t list_items(const SmallBatchMemory& m, int64_t set, int count, const int64_t* lengths, const SmallBatchInput<S>* x,
+                     bool forward) const {
+    int64_t used = 0;
+    for (int q = 0; q < count; q++)
+      for (int64_t step = 0; step < lengths[q]; step++) {
+        const int64_t t = x[q].first + x[q].direction * step;
+        m.items[used++] = {x[q].parts[0].at(step), m.d_sums[q] + (forward ? t : step) * cell.rows * units};
+        if (forward) m.columns[q][t] = int32_t(q * run.T + t);
+      }
+    return used;
   }
 
   // ---- the head for small batches: vector lanes are states of any sequence and step
@@ -366,11 +403,13 @@ struct Trainer {
     for (int64_t set = 0; set < run.N * run.D; set++) {
       const Parts parts = run.parts_of(set / run.D);
       if (small_batch) {
-        SmallBatchPacking<S>{cell}.pack(m.sets + 4 * set, run.H, units, parts, set >= run.D, m.small_batch.weights[set]);
-        SmallBatchPacking<S>{cell}.zero(run.H, units, parts, false, m.small_batch.gradients[set]);
+        const Parts packed = packed_parts(set / run.D);
+        SmallBatchPacking<S>{cell}.pack(m.sets + 4 * set, run.H, units, packed, set >= run.D, run.T > 1,
+                                        m.small_batch.weights[set]);
+        SmallBatchPacking<S>{cell}.zero(run.H, units, packed, false, m.small_batch.gradients[set]);
       } else {
-        run.zero(m.run, set, true);
-        Packing<S>{cell}.pack(m.sets + 4 * set, run.H, parts, true, m.run.weights[set]);
+        run.zero_gradients(m.run, set);
+        Packing<S>{cell}.pack(m.sets + 4 * set, run.H, parts, m.run.weights[set]);
       }
     }
     readout.pack((const S*)f.parameters + head_at, m.head);
@@ -396,7 +435,7 @@ struct Trainer {
   void unpack_gradients(Memory& m) const {
     for (int64_t set = 0; set < run.N * run.D; set++)
       if (small_batch)
-        SmallBatchPacking<S>{cell}.unpack(m.small_batch.gradients[set], run.H, units, run.parts_of(set / run.D),
+        SmallBatchPacking<S>{cell}.unpack(m.small_batch.gradients[set], run.H, units, packed_parts(set / run.D),
                                         m.d_sets + 4 * set);
       else
         Packing<S>{cell}.unpack(m.run.gradients[set], run.units, run.H, run.parts_of(set / run.D), m.d_sets + 4 * set);
@@ -416,8 +455,11 @@ struct Trainer {
     readout.zero(m.head);
     if (small_batch) {
       for (int64_t set = 0; set < run.N * run.D; set++)
-        SmallBatchPacking<S>{cell}.zero(run.H, units, run.parts_of(set / run.D), true, m.small_batch.weights[set]);
+        SmallBatchPacking<S>{cell}.zero(run.H, units, packed_parts(set / run.D), true, m.small_batch.weights[set]);
+      for (int64_t set = 0; wide && set < run.D; set++) m.small_batch.weights[set].table = m.small_batch.d_sums[0];
       memset(m.d_last_states, 0, sizeof(S) * run.D * SMALL_BATCH * units);
+    } else {
+      for (int64_t set = 0; set < run.N * run.D; set++) run.zero_weights(m.run, set);
     }
 
     train_batches(f, m.gradient, size, [&](int64_t first, int64_t count) {

@@ -96,8 +96,7 @@ void train_batches(const TrainProblem& f, S* gradient, int64_t size, RunBatch ru
       const double share = f.progress[0] / f.reference;
       rate *= share > 1 ? 1 : share < f.floor ? f.floor : share;
     }
-    if (f.max_norm > 0) clip(gradient, size, f.max_norm);
-    update(f, rate, gradient, size);
+    update(f, rate, f.max_norm > 0 ? clipping_factor(gradient, size, f.max_norm) : 1, gradient, size);
   }
 }
 

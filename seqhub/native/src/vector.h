@@ -231,10 +231,13 @@ template <class S>
 INLINE Vec<S> square_root(Vec<S> x) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(S) == 4) return _mm512_sqrt_ps(x);
+  else return _mm512_sqrt_pd(x);
 #elif defined(__AVX2__)
   if constexpr (sizeof(S) == 4) return _mm256_sqrt_ps(x);
+  else return _mm256_sqrt_pd(x);
 #elif defined(__SSE2__)
   if constexpr (sizeof(S) == 4) return _mm_sqrt_ps(x);
+  else return _mm_sqrt_pd(x);
 #endif
   for (int lane = 0; lane < LANES<S>; lane++) x[lane] = __builtin_sqrt(x[lane]);
   return x;
@@ -275,6 +278,25 @@ INLINE Vec<S> sums(Vec<S>* v) {
 #pragma GCC unroll 16
     for (int n = 0; n < L / (2 * D); n++) v[n] = fold<S, D>(v[2 * n], v[2 * n + 1], std::make_index_sequence<L>());
     return sums<S, 2 * D>(v);
+  }
+}
+
+// Transpose LANES vectors in place.
+template <class S, int D, size_t... i>
+INLINE void exchange(Vec<S>& a, Vec<S>& b, std::index_sequence<i...>) {
+  constexpr int L = LANES<S>;
+  const Vec<S> lower = __builtin_shufflevector(a, b, int(i & D ? L + (i ^ D) : i)...);
+  b = __builtin_shufflevector(a, b, int(i & D ? L + i : (i ^ D))...);
+  a = lower;
+}
+template <class S, int D = 1>
+INLINE void transpose_lanes(Vec<S>* v) {
+  constexpr int L = LANES<S>;
+  if constexpr (D < L) {
+#pragma GCC unroll 16
+    for (int n = 0; n < L; n++)
+      if (!(n & D)) exchange<S, D>(v[n], v[n + D], std::make_index_sequence<L>());
+    transpose_lanes<S, 2 * D>(v);
   }
 }
 

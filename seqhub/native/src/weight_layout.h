@@ -57,11 +57,33 @@ struct Parts {
   int64_t columns;   // all columns of weight_ih
 };
 
+// Copy a matrix to its transpose. The order of the copies keeps parts of eight rows in the cache, also if the strides are
+// powers of two.
+template <class S>
+void transpose(const S* from, int64_t stride, int64_t rows, int64_t columns, S* to, int64_t to_stride) {
+  constexpr int64_t N = 8;
+  for (int64_t row = 0; row < rows; row += N)
+    for (int64_t column = 0; column < columns; column += N) {
+      const S* source = from + row * stride + column;
+      S* target = to + column * to_stride + row;
+      const int64_t height = rows - row < N ? rows - row : N, width = columns - column < N ? columns - column : N;
+      for (int64_t j = 0; j < width; j++, target += to_stride)
+        if (height == N)
+#pragma GCC unroll 8
+          for (int64_t n = 0; n < N; n++) target[n] = source[n * stride + j];
+        else
+          for (int64_t n = 0; n < height; n++) target[n] = source[n * stride + j];
+    }
+}
+
 template <class S>
 struct Packing {
+  static constexpr int64_t COLUMNS = 16;  // that are copied together, so that they stay in the cache
+
   const CellSizes& cell;
 
-  void allocate(Arena& arena, int64_t hidden, int64_t units, const Parts& parts, bool back, Weights<S>& w) const {
+  // back: for the backward pass; below: also for the gradients of the inputs
+  void allocate(Arena& arena, int64_t hidden, int64_t units, const Parts& parts, bool back, bool below, Weights<S>& w) const {
     w.hidden = hidden;
     w.units = units;
     w.parts = parts.count;
@@ -74,7 +96,7 @@ struct Packing {
     }
     if (!back) return;
     w.recurrent_back = arena.allocate<S>(units, units, cell.gates);
-    for (int p = 0; p < parts.count; p++) w.input_back[p] = arena.allocate<S>(units, parts.padded[p], cell.gates);
+    for (int p = 0; below && p < parts.count; p++) w.input_back[p] = arena.allocate<S>(units, parts.padded[p], cell.gates);
   }
 
   void allocate(Arena& arena, int64_t units, const Parts& parts, Gradients<S>& g) const {
@@ -84,45 +106,74 @@ struct Packing {
     if (!parts.count) g.table = arena.allocate<S>(round_up(parts.columns + 1, TILE_J), units, cell.gates);
   }
 
-  // The padding must have been set to zero.
-  void pack(const S* const* parameters, int64_t hidden, const Parts& parts, bool back, Weights<S>& w) const {
+  // The padding must be zero and is not written.
+  void pack(const S* const* parameters, int64_t hidden, const Parts& parts, Weights<S>& w) const {
     const S *weight_ih = parameters[0], *weight_hh = parameters[1], *bias_ih = parameters[2], *bias_hh = parameters[3];
-    const bool permuted = PERMUTED_TABLES && w.ids <= PERMUTED_TABLES * LANES<S>;
-    const int64_t width = round_up(w.ids, LANES<S>);
+    memset(w.bias, 0, sizeof(S) * w.units * cell.rows);
     for (int gate = 0; gate < cell.gates; gate++)
       for (int64_t unit = 0; unit < hidden; unit++) {
-        const int64_t row = gate * hidden + unit;
-        w.bias[unit * cell.rows + cell.recurrent[gate]] += bias_hh[row];
-        w.bias[unit * cell.rows + cell.input[gate]] += bias_ih[row];
-        for (int64_t j = 0; j < hidden; j++) {
-          forward_place(w.recurrent, w.units, j, unit, gate) = weight_hh[row * hidden + j];
-          if (back) back_place(w.recurrent_back, w.units, w.units, j, unit, gate) = weight_hh[row * hidden + j];
-        }
-        const S* weights = weight_ih + row * parts.columns;
-        for (int p = 0; p < parts.count; weights += parts.real[p], p++)
-          for (int64_t j = 0; j < parts.real[p]; j++) {
-            forward_place(w.input[p], parts.padded[p], j, unit, gate) = weights[j];
-            if (back) back_place(w.input_back[p], w.units, parts.padded[p], j, unit, gate) = weights[j];
-          }
+        w.bias[unit * cell.rows + cell.recurrent[gate]] += bias_hh[gate * hidden + unit];
+        w.bias[unit * cell.rows + cell.input[gate]] += bias_ih[gate * hidden + unit];
       }
+    const int64_t columns = parts.columns;
+    pack_forward({weight_hh, hidden, hidden, hidden}, w.units, w.recurrent);
+    if (w.recurrent_back) pack_back({weight_hh, hidden, hidden, hidden}, w.units, w.units, w.recurrent_back);
+    const S* weights = weight_ih;
+    for (int p = 0; p < parts.count; weights += parts.real[p], p++) {
+      pack_forward({weights, columns, hidden, parts.real[p]}, parts.padded[p], w.input[p]);
+      if (w.input_back[p]) pack_back({weights, columns, hidden, parts.real[p]}, w.units, parts.padded[p], w.input_back[p]);
+    }
     if (parts.count) return;
+    const bool permuted = PERMUTED_TABLES && w.ids <= PERMUTED_TABLES * LANES<S>;
+    const int64_t width = round_up(w.ids, LANES<S>);
     for (int64_t unit = 0; unit < hidden; unit++)
       for (int gate = 0; gate < cell.gates; gate++) {
         const int64_t row = unit * cell.rows + cell.input[gate];
         for (int64_t id = 0; id < w.ids; id++)
           w.table[permuted ? row * width + id : id * w.units * cell.rows + row] =
-              w.bias[row] + (id < parts.columns ? weight_ih[(gate * hidden + unit) * parts.columns + id] : S(0));
+              w.bias[row] + (id < columns ? weight_ih[(gate * hidden + unit) * columns + id] : S(0));
       }
   }
 
-  S& forward_place(S* packed, int64_t width, int64_t j, int64_t unit, int gate) const {
-    const int tile = cell.units_per_tile;
-    return packed[((unit / tile * width + j) * tile + unit % tile) * cell.gates + gate];
+  // Weights in PyTorch's layout: (gate, unit) rows of `width` columns.
+  struct Matrix {
+    const S* data;
+    int64_t stride, hidden, width;
+    const S* row(int gate, int64_t unit) const { return data + (gate * hidden + unit) * stride; }
+  };
+
+  // [tile of units][column][unit of tile][gate]
+  void pack_forward(const Matrix& from, int64_t padded, S* packed) const {
+    const int64_t tile = cell.units_per_tile, sums = tile * cell.gates;
+    for (int64_t first = 0; first < from.hidden; first += tile, packed += padded * sums)
+      for (int64_t column = 0; column < from.width; column += COLUMNS) {
+        const int64_t end = column + COLUMNS < from.width ? column + COLUMNS : from.width;
+        for (int64_t unit = first; unit < first + tile && unit < from.hidden; unit++)
+          for (int gate = 0; gate < cell.gates; gate++) {
+            const S* row = from.row(gate, unit);
+            S* to = packed + (unit - first) * cell.gates + gate;
+            for (int64_t j = column; j < end; j++) to[j * sums] = row[j];
+          }
+      }
   }
-  S& back_place(S* packed, int64_t units, int64_t width, int64_t j, int64_t unit, int gate) const {
-    const int tile = back_tile(width);
-    return packed[(j / tile * units * cell.gates + unit * cell.gates + gate) * tile + j % tile];
+
+  // [tile of columns][unit][gate][column of tile]
+  void pack_back(const Matrix& from, int64_t units, int64_t padded, S* packed) const {
+    const int64_t tile = back_tile(padded);
+    for (int64_t column = 0; column < from.width; column += COLUMNS) {
+      const int64_t end = column + COLUMNS < from.width ? column + COLUMNS : from.width;
+      for (int64_t unit = 0; unit < from.hidden; unit++)
+        for (int gate = 0; gate < cell.gates; gate++) {
+          const S* row = from.row(gate, unit);
+          S* to = packed + (unit * cell.gates + gate) * tile;
+          for (int64_t first = column; first < end; first += tile) {
+            const int64_t count = end - first < tile ? end - first : tile;
+            for (int64_t j = 0; j < count; j++) to[first * units * cell.gates + j] = row[first + j];
+          }
+        }
+    }
   }
+
   S tile_place(const S* packed, int64_t units, int64_t j, int64_t unit, int gate) const {
     const int64_t k = unit * cell.gates + gate;
     return packed[(j / TILE_J * (units * cell.gates / TILE_K) + k / TILE_K) * TILE + k % TILE_K * TILE_J + j % TILE_J];
@@ -140,11 +191,8 @@ struct Packing {
         const int64_t row = gate * hidden + unit;
         S of_row[MAX_ROWS];
         for (int r = 0; r < cell.rows; r++) of_row[r] = g.bias[unit * cell.rows + r];
-        for (int64_t j = 0; j < hidden; j++) weight_hh[row * hidden + j] = tile_place(g.recurrent, units, j, unit, gate);
-        S* weights = weight_ih + row * parts.columns;
-        for (int p = 0; p < parts.count; weights += parts.real[p], p++)
-          for (int64_t j = 0; j < parts.real[p]; j++) weights[j] = tile_place(g.input[p], units, j, unit, gate);
         if (!parts.count) {
+          S* weights = weight_ih + row * parts.columns;
           for (int64_t id = 0; id < parts.columns; id++) weights[id] = of_id(id, unit, gate);
           for (int other = 0; other < cell.gates; other++) {
             S& sum = of_row[cell.input[other]] = S(0);
@@ -154,6 +202,31 @@ struct Packing {
         bias_ih[row] = of_row[cell.input[gate]];
         bias_hh[row] = of_row[cell.recurrent[gate]];
       }
+    unpack_tiles(g.recurrent, units, hidden, hidden, weight_hh, hidden);
+    S* weights = weight_ih;
+    for (int p = 0; p < parts.count; weights += parts.real[p], p++)
+      unpack_tiles(g.input[p], units, hidden, parts.real[p], weights, parts.columns);
+  }
+
+  // Copy tiles, as in Gradients, to `width` columns of a matrix in PyTorch's layout.
+  void unpack_tiles(const S* packed, int64_t units, int64_t hidden, int64_t width, S* to, int64_t stride) const {
+    const int64_t of_tile = units * cell.gates * TILE_J;  // of all gates
+    for (int64_t column = 0; column < width; column += COLUMNS) {
+      const int64_t end = column + COLUMNS < width ? column + COLUMNS : width;
+      for (int64_t unit = 0; unit < hidden; unit++)
+        for (int gate = 0; gate < cell.gates; gate++) {
+          S* row = to + (gate * hidden + unit) * stride;
+          const S* from = packed + (unit * cell.gates + gate) * TILE_J;  // tiles of gates are adjacent
+          for (int64_t first = column; first < end; first += TILE_J) {
+            const S* tile = from + first / TILE_J * of_tile;
+            if (end - first >= TILE_J)
+#pragma GCC unroll 4
+              for (int j = 0; j < TILE_J; j++) row[first + j] = tile[j];
+            else
+              for (int64_t j = first; j < end; j++) row[j] = tile[j - first];
+          }
+        }
+    }
   }
 };
 
