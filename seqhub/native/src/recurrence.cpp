@@ -265,17 +265,18 @@ struct Run {
     void read_ids(const Id* inputs) {
       const int64_t lanes = GL, last = steps;  // not members, which the stores could change for all the compiler knows
       const IdColumns<S> columns(run.p);
-      IVec<S> tile[L];  // L steps of L sequences
+      Vec<S> tile[L];  // the bits of L steps of L sequences
       IVec<S> seen{};
       for (int64_t first = 0; first < lanes; first += L)
         for (int64_t t = 0; t < last; t += L) {
           for (int lane = 0; lane < L; lane++)
-            tile[lane] = columns(inputs + first_of(int(first) + lane) + t, m.lengths[first + lane] - t);
+            tile[lane] = (Vec<S>)columns(inputs + first_of(int(first) + lane) + t, m.lengths[first + lane] - t);
 #pragma GCC unroll 16
-          for (int lane = 0; lane < L; lane++) seen |= tile[lane];
-          transpose<S>(tile);
+          for (int lane = 0; lane < L; lane++) seen |= (IVec<S>)tile[lane];
+          transpose_lanes<S>(tile);
           const int64_t count = last - t < L ? last - t : L;
-          for (int64_t n = 0; n < count; n++) store_int<S>(m.ids + (t + n) * lanes + first, columns.or_none(tile[n]));
+          for (int64_t n = 0; n < count; n++)
+            store_int<S>(m.ids + (t + n) * lanes + first, columns.or_none((IVec<S>)tile[n]));
         }
       for (int lane = 0; lane < L; lane++) has_zeros |= seen[lane] < 0;
     }

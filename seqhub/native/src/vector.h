@@ -243,25 +243,6 @@ INLINE Vec<S> square_root(Vec<S> x) {
   return x;
 }
 
-// Transpose LANES vectors: lane i of vector n becomes lane n of vector i.
-template <class S, int D, size_t... i>
-INLINE void exchange(IVec<S>& a, IVec<S>& b, std::index_sequence<i...>) {
-  constexpr int L = LANES<S>;
-  const IVec<S> low = __builtin_shufflevector(a, b, int(i & D ? L + (i ^ D) : i)...);
-  b = __builtin_shufflevector(a, b, int(i & D ? L + i : (i | D))...);
-  a = low;
-}
-template <class S, int D = 1>
-INLINE void transpose(IVec<S>* v) {
-  constexpr int L = LANES<S>;
-  if constexpr (D < L) {
-#pragma GCC unroll 16
-    for (int n = 0; n < L; n++)
-      if (!(n & D)) exchange<S, D>(v[n], v[n | D], std::make_index_sequence<L>());
-    transpose<S, 2 * D>(v);
-  }
-}
-
 // Horizontal sums of LANES vectors: lane i of the result is the sum of all lanes of vector i.
 template <class S, int D, size_t... i>
 INLINE Vec<S> fold(Vec<S> a, Vec<S> b, std::index_sequence<i...>) {
