@@ -215,7 +215,8 @@ def plot_bench_lengths(rows: Sequence[BenchRow], path: Path, *, title: str) -> N
 
 def _draw_line(axes: Axes, row: BenchRow, number: int, count: int) -> None:
     colour, marker = _style(number)
-    shift = 1.02 ** (number - (count - 1) / 2)  # so that equal points of several models are all seen
+    step = min(1.02, 1.2 ** (1 / count))  # so that equal points of several models are all seen, near their length
+    shift = step ** (number - (count - 1) / 2)
     lowest: dict[float, float] = {}
     for result in row["distributions"].values():
         spread, length = result["accuracy"], result["mean_length"]

@@ -113,6 +113,24 @@ def test_the_title_of_a_benchmark_with_many_budgets_is_in_the_picture(drawn: Any
         assert figure.bbox.contains(box.x1, box.y1)
 
 
+def test_points_of_many_models_are_in_the_picture(drawn: Any) -> None:
+    """Regression: each model moved the points by two percent of their length, 44 models out of the picture."""
+    from seqhub.experiments.bench.summary import groups
+    from seqhub.plots import bench
+    from seqhub.records import BenchRecord
+
+    record = BenchRecord.load(Path(__file__).parents[2] / "model_cards" / "cells")
+    ((group, rows),) = groups(record.rows).items()
+    assert len({row["model"] for row in rows}) == 44
+    figure = drawn(bench, lambda: bench.plot_bench_lengths(rows, Path("lengths.png"), title=str(group)))
+    for axes in figure.axes:
+        left, right = axes.get_xlim()
+        # lines to the edge, such as that of chance, are in units of the axes
+        lengths = [x for line in axes.lines if line.get_transform() == axes.transData for x in line.get_xdata()]
+        assert all(left <= x <= right for x in lengths)
+        assert len(lengths) >= 44 or not axes.get_visible()
+
+
 LONG = [f"not recommended at all, number {n}" for n in range(30)]
 CHINESE = ["正面", "负面", "中性", "不相关", "垃圾"] * 6
 
