@@ -59,9 +59,15 @@ class BlockRandom:
         self._streams = [np.random.Philox(key=key, counter=[0, 0, 0, first_block + b]) for b in range(blocks)]
 
     def _take(self, bytes_per_example: int) -> NDArray[np.uint64]:
+        pieces = [words for _, words in self._by_block(bytes_per_example)]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def _by_block(self, bytes_per_example: int) -> Iterator[tuple[slice, NDArray[np.uint64]]]:
+        """Yield the examples of each block with their words, which are still in the cache."""
         words = BLOCK_SIZE * bytes_per_example // _WORD_BYTES
-        pieces = [stream.random_raw(words) for stream in self._streams]
-        return (pieces[0] if len(pieces) == 1 else np.concatenate(pieces)).astype("<u8", copy=False)
+        for number, stream in enumerate(self._streams):
+            rows = slice(number * BLOCK_SIZE, (number + 1) * BLOCK_SIZE)
+            yield rows, stream.random_raw(words).astype("<u8", copy=False)
 
     def integers(self, low: int, high: int) -> NDArray[np.int64]:
         """Return uniform integers from `low` to `high`, both included: (size,).
@@ -69,11 +75,15 @@ class BlockRandom:
         A 32-bit word is multiplied by the number of values and shifted right by 32 bits. The probabilities of two
         values differ by a factor of at most 1 + (number of values) / 2**32.
         """
-        return _in_range(self._take(4).view("<u4"), low, high)
+        words = self._take(4).view("<u4")
+        return _in_range(words, low, high, np.empty(self.size, dtype=np.uint64)).view(np.int64)
 
     def integers_2d(self, low: int, high: int, count: int) -> NDArray[np.int64]:
         """Return uniform integers like `integers`, `count` for each example: (size, count)."""
-        return _in_range(self._take(4 * count).view("<u4").reshape(self.size, count), low, high)
+        numbers = np.empty((self.size, count), dtype=np.uint64)
+        for rows, block in self._by_block(4 * count):
+            _in_range(block.view("<u4").reshape(-1, count), low, high, numbers[rows])
+        return numbers.view(np.int64)
 
     def uniform(self, count: int, below: float = 1.0) -> NDArray[np.float32]:
         """Return uniform numbers in [0, below), multiples of below * 2**-24: (size, count).
@@ -82,10 +92,13 @@ class BlockRandom:
             count: Numbers of each example.
             below: Upper bound, a power of two, so that the product is exact.
         """
-        words = self._take(4 * count).view("<u4").reshape(self.size, count)
-        words >>= np.uint32(8)
-        # Conversion of int32 is faster than of uint32
-        return np.multiply(words.view(np.int32), np.float32(below * 2**-24), dtype=np.float32)
+        numbers = np.empty((self.size, count), dtype=np.float32)
+        for rows, block in self._by_block(4 * count):
+            words = block.view("<u4").reshape(-1, count)
+            words >>= np.uint32(8)
+            # Conversion of int32 is faster than of uint32
+            np.multiply(words.view(np.int32), np.float32(below * 2**-24), dtype=np.float32, out=numbers[rows])
+        return numbers
 
     def permutations(self, count: int) -> NDArray[np.uint32]:
         """Return random orders of `count` indices, at most 256: (size, count).
@@ -109,13 +122,14 @@ class BlockRandom:
             count: Numbers of each example.
             table: Values that replace those of `quantiles`, such as their multiples.
         """
-        words = self.uint16(count).ravel()
         table = quantiles() if table is None else table
-        numbers = np.empty(len(words), dtype=np.float32)
-        for first in range(0, len(words), _WORDS_AT_ONCE):
-            part = slice(first, first + _WORDS_AT_ONCE)
-            np.take(table, words[part], out=numbers[part], mode="clip")  # never clips; avoids a copy
-        return numbers.reshape(self.size, count)
+        numbers = np.empty((self.size, count), dtype=np.float32)
+        for rows, block in self._by_block(2 * count):
+            words, part = block.view("<u2"), numbers[rows].reshape(-1)
+            for first in range(0, len(words), _WORDS_AT_ONCE):
+                some = slice(first, first + _WORDS_AT_ONCE)
+                np.take(table, words[some], out=part[some], mode="clip")  # never clips; avoids a copy
+        return numbers
 
     def uint16(self, count: int) -> NDArray[np.uint16]:
         """Return uniform 16-bit words: (size, count)."""
@@ -123,14 +137,13 @@ class BlockRandom:
 
     def uint32_by_block(self, count: int) -> Iterator[NDArray[np.uint32]]:
         """Yield uniform 32-bit words of each block (BLOCK_SIZE * count,), for fields larger than the cache."""
-        for stream in self._streams:
-            yield stream.random_raw(BLOCK_SIZE * count // 2).astype("<u8", copy=False).view("<u4")
+        for _, words in self._by_block(4 * count):
+            yield words.view("<u4")
 
 
-def _in_range(words: NDArray[np.uint32], low: int, high: int) -> NDArray[np.int64]:
-    numbers = np.multiply(words, np.uint64(high - low + 1), dtype=np.uint64)
-    numbers >>= np.uint64(32)
-    found = numbers.view(np.int64)
+def _in_range(words: NDArray[np.uint32], low: int, high: int, out: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    np.multiply(words, np.uint64(high - low + 1), out=out)
+    out >>= np.uint64(32)
     if low:
-        found += low
-    return found
+        out.view(np.int64)[...] += low
+    return out
