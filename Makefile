@@ -77,7 +77,7 @@ CELLS := 200
 sanitize-cells: $(READY)  ## Test random compiled cells under both sanitizers (CELLS=200).
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 SEQHUB_CACHE=$(CURDIR)/build/sanitized-cells \
-		CXXFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" SEQHUB_TEST_CELLS=$(CELLS) \
+		CXXFLAGS="-O0 -fsanitize=address,undefined -fno-sanitize-recover=all" SEQHUB_TEST_CELLS=$(CELLS) \
 		$(BIN)/python -m pytest tests/cells/test_random_cells.py -n 0
 
 FUZZED := build/fuzz/seqhub/native/recurrence.so

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seqhub.cells import dispatch, torchrecurrent
+from seqhub.cells import dispatch, ncps, torchrecurrent
 from seqhub.cells.errors import NotCompilableError
 from seqhub.cells.kernel import Kernel, lower_cell
 from seqhub.cells.snapshot import is_modified
@@ -96,6 +96,8 @@ def _cells_of(inner: nn.Module) -> list[Cell] | str:
         if isinstance(inner, CellStack) and inner.dropout.p and len(layers) > 1:
             return "dropout between layers is not supported natively"
         return [Cell(each.cell, each.cell, each.form) for each in layers]
+    if (of_ncps := ncps.cells_of(inner)) is not None:
+        return _cells_of_ncps(inner, of_ncps)
     found = torchrecurrent.cells_of(inner)
     if found is None or not inner.__dict__["batch_first"]:
         return f"{type(inner).__name__} is not a layer of a cell"
@@ -104,6 +106,15 @@ def _cells_of(inner: nn.Module) -> list[Cell] | str:
         return "dropout between layers is not supported natively"
     owners = inner.__dict__["_modules"]["cells"]
     return [Cell(cell, owner, partial(_same, form)) for (cell, form), owner in zip(found, owners, strict=True)]
+
+
+def _cells_of_ncps(inner: Any, found: list[tuple[nn.Module, StateForm]]) -> list[Cell] | str:
+    """Return the cell of a layer of ncps, or the reason why it is not supported."""
+    if not (inner.batch_first and inner.return_sequences):
+        return f"{type(inner).__name__} is not a layer of a cell"
+    if isinstance(getattr(inner, "fc", None), nn.Linear):
+        return f"{type(inner).__name__} has a projection of its outputs"
+    return [Cell(cell, inner, partial(_same, form)) for cell, form in found]
 
 
 def _same(form: StateForm, inputs: Tensor) -> StateForm:

@@ -2,22 +2,17 @@
 
 import bisect
 import itertools
-import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from seqhub.cells.graph import Matrix, Node, Row, Value, flatten_sums, reachable
+from seqhub.cells.cpp import address, indented, number
+from seqhub.cells.graph import Node, Row
 from seqhub.cells.lowering import Lowering
-from seqhub.cells.reverse import WeightGradient, differentiate
-from seqhub.cells.schedule import Loop, Place, Product, Reduction, Schedule, schedule
+from seqhub.cells.schedule import Loop, Place, Product, Reduction, Schedule
+from seqhub.cells.step import Step
+from seqhub.cells.weight_sums import sum_weight_gradients
 
-_RECOMPUTED = {  # in the backward pass; the results of other operations are saved by the forward pass
-    *("add", "sub", "mul", "neg", "copy", "where", "lt", "le", "gt", "ge", "eq", "ne", "max", "min", "clamp"),
-    *("hard_clamp", "abs", "sign", "detach", "floor", "ceil", "trunc", "round", "gather"),
-}
-_INLINE = ("leaf", "const", "row")
 _OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _COMPARISONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 _FUNCTIONS = {
@@ -63,8 +58,8 @@ _ROWS = 8  # as in native/src/cell.h
 _VECTOR_BYTES = 64
 _CHUNK_BYTES = 1 << 19  # of the arrays that sums of weight gradients read at once; they should stay in the cache
 _CHUNKS = (8, 32)  # smallest and largest number of steps
-_View = TypeVar("_View")
 _SUFFIX = "units"  # of the names of arrays
+_CONST = ("x", "state", "after", "d_next")  # buffers that are only read
 
 
 @dataclass(frozen=True)
@@ -91,15 +86,17 @@ def write_source(low: Lowering, name: str) -> Source:
         low: The step; nodes for the backward pass are added to its graph.
         name: Name of the cell, for the comment at the top.
     """
-    step = _Step(low)
-    forward = _FunctionWriter(step.forward).write("step", "const S* packed, V* record, V* scratch, V* next, int lanes")
+    step = Step(low)
+    forward = _FunctionWriter(step.forward).write(
+        "step", "const S* packed, const V* x, const V* state, V* record, V* scratch, V* next, int lanes"
+    )
     backward = _FunctionWriter(step.backward).write(
         "step_backward",
-        "const S* packed, const V* record, V* d_record, V* scratch, const V* d_next, V* d_before, V* d_x, int lanes",
+        "const S* packed, const V* record, const V* after, V* d_record, V* scratch, const V* d_next, V* d_before, "
+        "V* d_x, int lanes",
     )
-    sums = _sum_weight_gradients(step)
-    record, d_record = step.forward.sizes["record"], step.backward.sizes["d_record"]
-    steps = _CHUNK_BYTES // ((record + d_record) * _VECTOR_BYTES)
+    sums = sum_weight_gradients(step)
+    steps = _CHUNK_BYTES // ((step.record + step.d_record) * _VECTOR_BYTES)
     sizes = {
         "FEATURES": step.features,
         "OUTPUT": step.output.width,
@@ -107,10 +104,12 @@ def write_source(low: Lowering, name: str) -> Source:
         "STATES": len(step.widths),
         "STATE_UNITS": sum(step.widths),
         "NEXT": step.next_size,
-        "RECORD": record,
+        "RECORD": step.record,
+        "KEPT": step.kept_size,
+        "AFTER": step.kept_size if step.reads_after else 0,
         "SCRATCH": step.forward.sizes["scratch"],
         "PACKED": forward.packed,
-        "D_RECORD": d_record,
+        "D_RECORD": step.d_record,
         "D_SCRATCH": step.backward.sizes["scratch"],
         "D_PACKED": backward.packed,
         "CHUNK": min(max(steps, _CHUNKS[0]), _CHUNKS[1]),
@@ -125,7 +124,8 @@ def write_source(low: Lowering, name: str) -> Source:
 namespace {{
 
 struct Cell {{
-  // numbers of units; of PACKED and D_PACKED numbers of weights, of CHUNK steps
+  // numbers of units: KEPT of inputs and states in a record, AFTER of those if the next record is read, too; of PACKED
+  // and D_PACKED numbers of weights, of CHUNK steps
   static constexpr int64_t {", ".join(f"{key} = {size}" for key, size in sizes.items())};
   static constexpr int64_t {", ".join(sums.sizes)};
   static int offset(int state) {{
@@ -138,10 +138,14 @@ struct Cell {{
   }}
 
   static void pack_forward(S* packed, S* const* weights) {{
-{_indented(forward.packing, 4)}
+{indented(forward.packing, 4)}
   }}
   static void pack_backward(S* packed, S* const* weights) {{
-{_indented(backward.packing, 4)}
+{indented(backward.packing, 4)}
+  }}
+
+  static INLINE void keep(V* record, const V* x, const V* state) {{
+{indented(_keeping(step), 4)}
   }}
 
 {forward.text}
@@ -149,12 +153,12 @@ struct Cell {{
 {backward.text}
 
   static INLINE void add_gradients(S* sums, const V* record, const V* d_record, V* panel, int steps, int lanes) {{
-{_indented(sums.adding, 4)}
+{indented(sums.adding, 4)}
   }}
   static void unpack_gradients(const S* sums, S* const* weights, int lanes) {{
     S* const* d_weights = weights + {len(low.weights)};
-{_indented(_clearing(low), 4)}
-{_indented(sums.unpacking, 4)}
+{indented(_clearing(low), 4)}
+{indented(sums.unpacking, 4)}
   }}
 }};
 
@@ -167,120 +171,6 @@ EXPORTED void forward(const int64_t* arguments) {{ run_forward<Cell>(arguments);
 EXPORTED void backward(const int64_t* arguments) {{ run_backward<Cell>(arguments); }}
 """
     return Source(text, step.features, tuple(step.widths), step.output.width)
-
-
-class _Step:
-    """Forward and backward pass of a step: what is computed, and where it is in memory.
-
-    Buffers: `record` has input, states and saved results of one step, `next` the new states and the output if it is
-    not one of them; `d_record` has the gradients whose sums over steps are gradients of weights.
-    """
-
-    def __init__(self, low: Lowering) -> None:
-        self.graph = low.graph
-        self.features, *self.widths = (low.trace.shape(index)[1] for index in low.trace.inputs)
-        ends = [low.output, *low.states]
-        flat = iter(flatten_sums(self.graph, [piece for value in ends for piece in value.pieces]))
-        self.output, *self.states = (self._in_loop(next(flat) for _ in value.pieces) for value in ends)
-        self.roots = [piece for value in (self.output, *self.states) for piece in value.pieces]
-        self._differentiate()
-        self._place()
-
-    def _in_loop(self, pieces: Iterable[Node]) -> Value:
-        """Return a value whose pieces are computed by loops, which write them to any place."""
-        return Value(tuple(each if each.is_pointwise else self.graph.make("copy", [each]) for each in pieces))
-
-    def _differentiate(self) -> None:
-        forward = reachable(self.roots)
-        known = {each.number for each in forward}
-        # the gradient of an output that is a state is added to that of the state
-        output = Value(()) if self.output in self.states else self.output
-        found = differentiate(self.graph, output, self.states, (self.features, *self.widths))
-        ends = [found.inputs, *found.states]
-        roots = [piece for value in ends for piece in value.pieces]
-        new = iter(flatten_sums(self.graph, [*roots, *(each.gradient for each in found.weights)], keep=forward))
-        self.d_input, *self.d_states = (self._in_loop(next(new) for _ in value.pieces) for value in ends)
-        self.weight_gradients = []
-        for each, node in zip(found.weights, new, strict=True):
-            recorded = self.graph.make("copy", [node]) if node.op == "leaf" or node.number in known else node
-            self.weight_gradients.append(WeightGradient(each.view, recorded, each.operand))
-        self.d_roots = [piece for value in self.d_states for piece in value.pieces]
-        self.d_roots += [each.gradient for each in self.weight_gradients]
-
-        operands = [each.operand for each in self.weight_gradients if each.operand is not None]
-        kept = {each.number for each in operands}
-        self.saved: list[Node] = []
-        seen: set[int] = set()
-        stack = [*self.d_roots, *self.d_input.pieces, *operands]
-        while stack:
-            node = stack.pop()
-            if node.number in seen:
-                continue
-            seen.add(node.number)
-            inner = node.number in known and node.op not in _INLINE
-            if inner and (node.op not in _RECOMPUTED or node.number in kept):
-                self.saved.append(node)
-            else:
-                stack += node.args
-
-    def _place(self) -> None:
-        offsets: dict[Any, Place] = {}
-        end = 0
-        for source, width in [("x", self.features), *((("state", k), width) for k, width in enumerate(self.widths))]:
-            offsets[source] = Place("record", end)
-            end += width
-        self.next_offsets = [place.offset - self.features for place in list(offsets.values())[1:]]
-        units = sum(self.widths)
-        same = [k for k, each in enumerate(self.states) if each == self.output]
-        self.output_offset = self.next_offsets[same[0]] if same else units
-        self.next_size = units + (0 if same else self.output.width)
-        places = self._leaves(offsets)
-        for value, offset in zip(self.states, self.next_offsets, strict=True):
-            _put(places, value, "next", offset)
-        if not same:
-            _put(places, self.output, "next", units)
-        self.forward = schedule(
-            self.roots,
-            places=places,
-            recorded=self.saved,
-            buffer="record",
-            scratch="scratch",
-            sizes={"record": end, "scratch": 0},
-        )
-
-        gradients: dict[Any, Place] = {
-            ("d_state", k): Place("d_next", offset) for k, offset in enumerate(self.next_offsets)
-        }
-        places = self._leaves(offsets | gradients | {"d_output": Place("d_next", self.output_offset)})
-        for node in self.saved:
-            places[node.number] = self.forward.places[node.number][:1]
-        for value, offset in zip(self.d_states, self.next_offsets, strict=True):
-            _put(places, value, "d_before", offset)
-        _put(places, self.d_input, "d_x", 0)
-        self.backward = schedule(
-            self.d_roots,
-            places=places,
-            recorded=[each.gradient for each in self.weight_gradients],
-            buffer="d_record",
-            scratch="scratch",
-            sizes={"d_record": 0, "scratch": 0},
-            for_input=self.d_input.pieces,
-        )
-
-    def _leaves(self, sources: dict[Any, Place]) -> dict[int, list[Place]]:
-        """Return the places of the leaves, from that of each source."""
-        found = {}
-        for node in self.graph.nodes:
-            if node.op == "leaf" and node.attributes[0] in sources:
-                start = sources[node.attributes[0]]
-                found[node.number] = [Place(start.buffer, start.offset + node.attributes[1])]
-        return found
-
-
-def _put(places: dict[int, list[Place]], value: Value, buffer: str, offset: int) -> None:
-    for piece in value.pieces:
-        places.setdefault(piece.number, []).append(Place(buffer, offset))
-        offset += piece.width
 
 
 @dataclass
@@ -320,7 +210,7 @@ class _FunctionWriter:
                 self._loop(item)
         if guarded:
             self.lines.append("}")
-        body = _indented([*self.pointers.values(), *self.lines], 4)
+        body = indented([*self.pointers.values(), *self.lines], 4)
         return _Function(f"  static INLINE void {name}({arguments}) {{\n{body}\n  }}", self.packing, self.packed)
 
     def _name(self, node: Node) -> str:
@@ -346,7 +236,8 @@ class _FunctionWriter:
         place = place or self.plan.places[node.number][0]
         again = f"{place.buffer}_{place.offset}" if place != self.plan.places[node.number][0] else ""
         name = f"{self._name(node)}{again}{_SUFFIX}"
-        constant = "const " if place.buffer == "d_next" or (self._is_backward and place.buffer == "record") else ""
+        is_const = place.buffer in _CONST or (self._is_backward and place.buffer == "record")
+        constant = "const " if is_const else ""
         self.pointers.setdefault(name, f"{constant}V* const {name} = {place.buffer} + {place.offset};")
         return name
 
@@ -360,7 +251,7 @@ class _FunctionWriter:
             view: Row = node.attributes[0]
             name = self.rows[node.number] = f"row_{len(self.rows)}"
             self.packing.append(
-                f"pack_row(packed + {self.packed}, {_at('weights', view.weight, view.offset)}, {node.width}, "
+                f"pack_row(packed + {self.packed}, {address('weights', view.weight, view.offset)}, {node.width}, "
                 f"{view.stride});"
             )
             self.pointers[name] = f"const S* const {name} = packed + {self.packed};"
@@ -383,12 +274,12 @@ class _FunctionWriter:
             for operand, view in zip(each.args, matrices, strict=True):
                 self.packing.append(
                     f"pack(packed + {matrix}, {columns}, {row}, {columns_of[operand]}, "
-                    f"{_at('weights', view.weight, view.offset)}, {view.rows}, {view.columns}, {view.row_stride}, "
-                    f"{view.column_stride}, {_number(view.scale)});"
+                    f"{address('weights', view.weight, view.offset)}, {view.rows}, {view.columns}, {view.row_stride}, "
+                    f"{view.column_stride}, {number(view.scale)});"
                 )
             for view in of_rows:
                 self.packing.append(
-                    f"pack_row(packed + {bias + row}, {_at('weights', view.weight, view.offset)}, {each.width}, "
+                    f"pack_row(packed + {bias + row}, {address('weights', view.weight, view.offset)}, {each.width}, "
                     f"{view.stride});"
                 )
             row += each.width
@@ -441,7 +332,7 @@ class _FunctionWriter:
         args = []
         for each in node.args:
             if each.op == "const":
-                args.append(f"all({_number(each.attributes[0])})")
+                args.append(f"all({number(each.attributes[0])})")
             elif each.op == "row":
                 args.append(f"splat<S>({self._row(each)}[{'u' if each.width > 1 else 0}])")
             else:
@@ -465,88 +356,18 @@ class _FunctionWriter:
                 self.lines.append(f"// {line}")
 
 
-@dataclass
-class _Sums:
-    """Lines that sum the gradients of weights, lines that add the sums to the gradients, and sizes of the sums."""
-
-    adding: list[str] = field(default_factory=list)
-    unpacking: list[str] = field(default_factory=list)
-    sizes: list[str] = field(default_factory=list)
-    end: str = "0"
-
-    def begin(self, size: str) -> str:
-        """Return the name of the offset of further sums."""
-        name = f"SUM_{len(self.sizes)}"
-        self.sizes.append(f"{name} = {self.end}")
-        self.end = f"{name} + {size}"
-        return name
-
-
-def _sum_weight_gradients(step: _Step) -> _Sums:
-    places = {number: each[0] for number, each in step.backward.places.items()}
-    record, d_record = step.forward.sizes["record"], step.backward.sizes["d_record"]
-    products: dict[tuple[int, int], list[tuple[int, int, Matrix]]] = {}
-    rows: list[tuple[int, int, Row]] = []
-    for each in step.weight_gradients:
-        place = places[each.gradient.number]
-        assert place.buffer == "d_record"
-        if isinstance(each.view, Row):
-            rows.append((place.offset, each.gradient.width, each.view))
-        else:
-            assert each.operand is not None
-            operand = places[each.operand.number]
-            assert operand.buffer == "record"
-            products.setdefault((operand.offset, each.view.columns), []).append(
-                (place.offset, each.view.rows, each.view)
-            )
-    found = _Sums()
-    for (operand_offset, columns), entries in products.items():
-        for first, count, run in _runs(entries):
-            name = found.begin(f"sums_size({count}, {columns})")
-            found.adding.append(
-                f"add_products<{record}, {d_record}, {columns}>(sums + {name}, d_record + {first}, "
-                f"record + {operand_offset}, panel, steps, {count}, lanes);"
-            )
-            found.unpacking += [
-                f"unpack({_at('d_weights', view.weight, view.offset)}, sums + {name}, {columns}, {offset - first}, "
-                f"{height}, {view.row_stride}, {view.column_stride}, {_number(view.scale)}, lanes);"
-                for offset, height, view in run
-            ]
-    for first, count, of_rows in _runs(rows):
-        name = found.begin(str(count))
-        found.adding.append(f"add_rows<{d_record}>(sums + {name}, d_record + {first}, steps, {count}, lanes);")
-        found.unpacking += [
-            f"unpack_row({_at('d_weights', view.weight, view.offset)}, sums + {name} + {offset - first}, {width}, "
-            f"{view.stride});"
-            for offset, width, view in of_rows
-        ]
-    found.sizes.append(f"SUMS = {found.end}")
-    return found
+def _keeping(step: Step) -> list[str]:
+    """Return the lines that write inputs and states into the record."""
+    return [
+        f"for (int u = 0; u < {size}; u++) record[{offset} + u] = {place.buffer}[{place.offset} + u];"
+        for place, offset, size in step.kept
+    ]
 
 
 def _clearing(low: Lowering) -> list[str]:
     """Return the lines that set the gradients of all weights to zero."""
     sizes = [low.trace.values[index].numel() for index in low.weights]
     return [f"clear(d_weights[{number}], {size});" for number, size in enumerate(sizes)]
-
-
-def _runs(entries: list[tuple[int, int, _View]]) -> list[tuple[int, int, list[tuple[int, int, _View]]]]:
-    """Return entries (offset, size, view) grouped into runs without gaps, each with its offset and size."""
-    runs: list[tuple[int, int, list[tuple[int, int, _View]]]] = []
-    for offset, size, view in sorted(entries, key=lambda entry: entry[:2]):
-        if runs and offset <= runs[-1][0] + runs[-1][1]:
-            first, count, run = runs.pop()
-            runs.append((first, max(count, offset + size - first), [*run, (offset, size, view)]))
-        else:
-            runs.append((offset, size, [(offset, size, view)]))
-    return runs
-
-
-def _at(array: str, weight: int, offset: int) -> str:
-    """Return the address of an element of a weight; null for a gradient that is not needed."""
-    if array == "d_weights" and offset:
-        return f"d_weights[{weight}] ? d_weights[{weight}] + {offset} : nullptr"
-    return f"{array}[{weight}]" + (f" + {offset}" if offset else "")
 
 
 def _gathering(node: Node, own: str, operands: list[str]) -> list[str]:
@@ -565,15 +386,3 @@ def _gathering(node: Node, own: str, operands: list[str]) -> list[str]:
         f"  gather({own}, {node.width}, ENDS, SOURCES, UNITS, operands);",
         "}",
     ]
-
-
-def _number(value: float) -> str:
-    if math.isnan(value):
-        return '__builtin_nan("")'
-    if math.isinf(value):
-        return "-__builtin_inf()" if value < 0 else "__builtin_inf()"
-    return repr(value)
-
-
-def _indented(lines: Iterable[str], spaces: int) -> str:
-    return "\n".join(" " * spaces + line for line in lines)

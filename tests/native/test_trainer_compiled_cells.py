@@ -180,6 +180,20 @@ def test_own_cells_and_layers(cell: str, own: Path) -> None:
     check(f"{own}:{cell}", Rows("step_class", values=True, count=19), double=False)
 
 
+@pytest.mark.fast_cases("CfC?backbone_units=6")
+@pytest.mark.parametrize("layer", ["CfC?backbone_units=6", "CfC?mixed_memory=true"])
+def test_layers_of_ncps(layer: str) -> None:
+    pytest.importorskip("ncps")
+    rows = Rows()
+    check(f"ncps.torch:{layer}", rows)
+    reasons = {
+        "CfC?proj_size=7": "CfC has a projection of its outputs",
+        "LTC": "some weights have requires_grad=False",  # masks of a wiring
+    }
+    for name, reason in reasons.items():
+        assert native_model(network(f"ncps.torch:{name}", rows), "sequence") == reason
+
+
 @pytest.mark.fast_cases("adamw", "sgd1")
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_every_optimizer(method: OptimizerSettings, own: Path) -> None:

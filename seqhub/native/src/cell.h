@@ -280,7 +280,7 @@ INLINE constexpr int64_t vectors_of(int64_t scalars) {
 
 template <class Cell>
 int64_t saved_bytes(int64_t batch, int64_t steps) {
-  return ((batch + L - 1) / L * steps * Cell::RECORD + SLACK) * sizeof(V);
+  return ((batch + L - 1) / L * (steps * Cell::RECORD + Cell::AFTER) + SLACK) * sizeof(V);
 }
 template <class Cell>
 constexpr int CHUNK_UNITS = steps_at_once(Cell::FEATURES + Cell::OUTPUT) * (Cell::FEATURES + Cell::OUTPUT);
@@ -293,7 +293,8 @@ int64_t forward_scratch_bytes() {
 template <class Cell>
 int64_t backward_scratch_bytes() {
   return (vectors_of<Cell>(Cell::D_PACKED) + vectors_of<Cell>(Cell::SUMS) + Cell::CHUNK * Cell::D_RECORD + SLACK +
-          Cell::CHUNK * PANEL_VECTORS * L + Cell::D_SCRATCH + Cell::NEXT + 2 * Cell::STATE_UNITS + CHUNK_UNITS<Cell>) *
+          Cell::CHUNK * PANEL_VECTORS * L + Cell::D_SCRATCH + Cell::NEXT + 2 * Cell::STATE_UNITS + CHUNK_UNITS<Cell> +
+          Cell::AFTER) *
          sizeof(V);
 }
 
@@ -312,6 +313,7 @@ void run_forward(const int64_t* numbers) {
   Cell::pack_forward(packed, weights_of<Cell>(numbers));
   for (int64_t first = 0; first < a.batch; first += L) {
     const Block block(first, a.batch, a.steps, a.order, a.lengths);
+    V* saved = a.saved ? a.saved + first / L * (a.steps * Cell::RECORD + Cell::AFTER) : nullptr;
     for (int k = 0; k < Cell::STATES; k++) {
       V* units = state + Cell::offset(k);
       if (a.states[4 * k]) block.read(units, a.states[4 * k], Cell::width(k), Cell::width(k));
@@ -321,19 +323,19 @@ void run_forward(const int64_t* numbers) {
       const int64_t high = low + AT_ONCE < block.longest ? low + AT_ONCE : block.longest;
       block.read(inputs, a.x + low * Cell::FEATURES, a.steps * Cell::FEATURES, int(high - low) * Cell::FEATURES);
       for (int64_t step = low; step < high; step++) {
-        V* record = a.saved ? a.saved + (first / L * a.steps + step) * Cell::RECORD : own_record;
+        V* record = saved ? saved + step * Cell::RECORD : own_record;
         const bool full = step < block.shortest;
         const Mask present = block.present(step);
         const V* x = inputs + (step - low) * Cell::FEATURES;
-        for (int u = 0; u < Cell::FEATURES; u++) record[u] = full ? x[u] : (present ? x[u] : V{});
-        for (int u = 0; u < Cell::STATE_UNITS; u++) record[Cell::FEATURES + u] = state[u];
-        Cell::step(packed, record, scratch, next, lanes);
+        if (saved) Cell::keep(record, x, state);
+        Cell::step(packed, x, state, record, scratch, next, lanes);
         for (int u = 0; u < Cell::STATE_UNITS; u++) state[u] = full ? next[u] : (present ? next[u] : state[u]);
         V *output = outputs + (step - low) * Cell::OUTPUT, *own = next + Cell::OUTPUT_OFFSET;
         for (int u = 0; u < Cell::OUTPUT; u++) output[u] = full ? own[u] : (present ? own[u] : V{});
       }
       block.write(a.output + low * Cell::OUTPUT, outputs, a.steps * Cell::OUTPUT, int(high - low) * Cell::OUTPUT);
     }
+    if (saved && Cell::AFTER) Cell::keep(saved + block.longest * Cell::RECORD, inputs, state);
     for (int k = 0; k < Cell::STATES; k++)
       block.write(a.states[4 * k + 1], state + Cell::offset(k), Cell::width(k), Cell::width(k));
   }
@@ -352,6 +354,7 @@ INLINE void backward_of(const int64_t* numbers) {
   V* d_before = d_state + Cell::STATE_UNITS;
   constexpr int AT_ONCE = steps_at_once(Cell::FEATURES + Cell::OUTPUT);
   V *d_inputs = d_before + Cell::STATE_UNITS, *d_outputs = d_inputs + AT_ONCE * Cell::FEATURES;
+  V* const kept = d_outputs + AT_ONCE * Cell::OUTPUT;
   const int lanes = a.batch <= FEW ? int(a.batch) : L;
   memset((void*)a.scratch, 0, (records - a.scratch) * sizeof(V));
   memset((void*)d_next, 0, Cell::NEXT * sizeof(V));
@@ -369,7 +372,8 @@ INLINE void backward_of(const int64_t* numbers) {
       else memset((void*)units, 0, Cell::width(k) * sizeof(V));
       if (block.lanes < L) clear_absent(units, Cell::width(k), real);
     }
-    V* saved = a.saved + first / L * a.steps * Cell::RECORD;
+    V* saved = a.saved + first / L * (a.steps * Cell::RECORD + Cell::AFTER);
+    const V* after = saved + block.longest * Cell::RECORD;
     for (int64_t high = block.longest, low; high > 0; high = low) {
       low = high > Cell::CHUNK ? high - Cell::CHUNK : 0;
       for (int64_t last = high, begin; last > low; last = begin) {
@@ -392,10 +396,12 @@ INLINE void backward_of(const int64_t* numbers) {
             }
           }
           V* d_x = a.d_x ? d_inputs + (step - begin) * Cell::FEATURES : nullptr;
-          Cell::step_backward(packed, record, d_record, scratch, d_next, d_before, d_x, lanes);
+          Cell::step_backward(packed, record, after, d_record, scratch, d_next, d_before, d_x, lanes);
           for (int u = 0; u < Cell::STATE_UNITS; u++)
             d_state[u] = full ? d_before[u] : (present ? d_before[u] : d_state[u]);
+          after = record;
           if (!full) {  // numbers of absent steps are not zero, and may be infinite
+            if (Cell::AFTER) after = (V*)memcpy((void*)kept, record, Cell::AFTER * sizeof(V));
             clear_absent(record, Cell::RECORD, present);
             clear_absent(d_record, Cell::D_RECORD, present);
             if (d_x) clear_absent(d_x, Cell::FEATURES, present);
