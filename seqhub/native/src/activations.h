@@ -17,7 +17,7 @@ struct Exp<float> {
   static constexpr float LN2_HIGH = 0.693359375f, LN2_LOW = -2.12194440e-4f;  // the product of the high part and n is exact
   static constexpr float ROUND = 12582912.0f;                                 // 1.5 * 2^23: adding it rounds to an integer
   static constexpr int MANTISSA = 23, BIAS = 127;
-  static constexpr float LIMIT = 80.0f, TANH_LIMIT = 20.0f;
+  static constexpr float LIMIT = 87.3365f, TANH_LIMIT = 20.0f;  // exp(-LIMIT) is the smallest normal number
 };
 template <>
 struct Exp<double> {
@@ -91,7 +91,7 @@ INLINE Pack<float, N> logistic_by_table(const Pack<float, N>& x) {
   using P = Pack<float, N>;
   using Bits = Types<float>::Bits;
   constexpr float ROUND = Exp<float>::ROUND;
-  const P clamped = clamp(x, 87.3365f), shifted = clamped * -23.083120654223414518f + ROUND, k = shifted - ROUND;
+  const P clamped = clamp(x, Exp<float>::LIMIT), shifted = clamped * -23.083120654223414518f + ROUND, k = shifted - ROUND;
   const P r = -1.0f * clamped - k * 0.043321698784996581839f;
   P power;
 #pragma GCC unroll 8

@@ -55,10 +55,8 @@ INLINE V inverse(V x) { return reciprocal(Pack<S, 1>{{x}}).v[0]; }
 INLINE V hyperbolic_tangent(V x) { return tanh(Pack<S, 1>{{x}}).v[0]; }
 // relative errors of a few ulp for all x whose result is a normal number
 INLINE V sigmoid(V x) {
-  constexpr S LARGEST = sizeof(S) == 4 ? 88 : 708;  // exp of it is finite
-  Pack<S, 1> scale, rest;
-  exp_parts(clamp(Pack<S, 1>{{-x}}, LARGEST), scale, rest);
-  return x < -LARGEST ? V{} : inverse((S(1) + (scale * rest + scale)).v[0]);
+  const V y = logistic(Pack<S, 1>{{x}}).v[0];
+  return x < -Exp<S>::LIMIT ? V{} : y;
 }
 INLINE V logarithm(V x) {
   constexpr S SMALLEST = sizeof(S) == 4 ? S(1.17549435e-38) : S(2.2250738585072014e-308);
