@@ -206,13 +206,15 @@ struct BlocksTrainer {
   template <int ROWS>
   void accumulate(const Memory& m, const S* values, int64_t length) const {
     using C = BlockRows<ROWS>;
-    const SmallBatchGradients<S, C> accumulator{lanes, length, m.d_sums};
-    if (f.recurrent) accumulator.template products<C::RECURRENT>({m.read, 0, stride}, units, m.gradients.recurrent);
+    const SmallBatchGradients<S, C> accumulator{lanes, 1, &length, &m.d_sums};
+    const Scalars<S> read{m.read, 0, stride}, inputs{values, 0, F};
+    if (f.recurrent) accumulator.template products<C::RECURRENT>(&read, units, m.gradients.recurrent);
     accumulator.bias(m.gradients.bias);
+    const SmallBatchInput<S> ids{{}, m.columns, 0, 1};
     if (f.vocabulary)
-      accumulator.table({{}, m.columns, 0, 1}, m.gradients.table);
+      accumulator.table(&ids, m.gradients.table);
     else
-      accumulator.template products<C::RECURRENT>({values, 0, F}, F, m.gradients.input[0]);
+      accumulator.template products<C::RECURRENT>(&inputs, F, m.gradients.input[0]);
   }
 
   void sequence(const Memory& m, int64_t row, S scale) const {
