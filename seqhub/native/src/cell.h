@@ -271,6 +271,14 @@ S* const* weights_of(const int64_t* a) {
   return (S* const*)(a + 10 + 4 * Cell::STATES);
 }
 
+// Number of sequences if products are computed for each of them, with results in lanes; L if sequences are in lanes. The
+// former has a cost for each result, so that it needs some weights (measured with AVX-512).
+template <class Cell>
+INLINE int lanes_of(int64_t batch) {
+  constexpr int64_t WEIGHTS = 192;
+  return batch <= FEW && Cell::PACKED >= WEIGHTS * batch ? int(batch) : L;
+}
+
 template <class Cell>
 INLINE constexpr int64_t vectors_of(int64_t scalars) {
   return (scalars + L - 1) / L + 1;
@@ -306,7 +314,7 @@ void run_forward(const int64_t* numbers) {
   V* state = next + Cell::NEXT;
   constexpr int AT_ONCE = steps_at_once(Cell::FEATURES + Cell::OUTPUT);
   V *inputs = state + Cell::STATE_UNITS, *outputs = inputs + AT_ONCE * Cell::FEATURES;
-  const int lanes = a.batch <= FEW ? int(a.batch) : L;
+  const int lanes = lanes_of<Cell>(a.batch);
   memset(packed, 0, Cell::PACKED * sizeof(S));
   Cell::pack_forward(packed, weights_of<Cell>(numbers));
   for (int64_t first = 0; first < a.batch; first += L) {
@@ -353,7 +361,7 @@ INLINE void backward_of(const int64_t* numbers) {
   constexpr int AT_ONCE = steps_at_once(Cell::FEATURES + Cell::OUTPUT);
   V *d_inputs = d_before + Cell::STATE_UNITS, *d_outputs = d_inputs + AT_ONCE * Cell::FEATURES;
   V* const kept = d_outputs + AT_ONCE * Cell::OUTPUT;
-  const int lanes = a.batch <= FEW ? int(a.batch) : L;
+  const int lanes = lanes_of<Cell>(a.batch);
   memset((void*)a.scratch, 0, (records - a.scratch) * sizeof(V));
   memset((void*)d_next, 0, Cell::NEXT * sizeof(V));
   Cell::pack_backward(packed, weights_of<Cell>(numbers));
