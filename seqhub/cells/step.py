@@ -170,7 +170,7 @@ class Step:
 
 
 def _distance(size: int) -> int:
-    """Return a distance of arrays of a size, of which several do not fall on the same lines of a cache."""
+    """Return a distance of arrays of a size that puts them on different lines of a cache."""
     return size if size % _ALIGNED else size + 1
 
 
