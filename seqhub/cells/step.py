@@ -170,7 +170,7 @@ class Step:
 
 
 def _distance(size: int) -> int:
-    """Return the distance of arrays of a size such that several are not on the same lines of a cache."""
+    """Return a distance of arrays of a size that puts them on different lines of a cache."""
     return size if size % _ALIGNED else size + 1
 
 

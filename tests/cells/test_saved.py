@@ -1,4 +1,4 @@
-"""Values that a forward pass saves for the backward pass."""
+"""Values that the forward pass of a cell saves for the backward pass."""
 
 import itertools
 from typing import Any
