@@ -13,6 +13,7 @@ from seqhub.cells.operator import run_kernel
 _STEPS, _ROWS = 3, 18  # more rows than a block has
 _FEW_ROWS = 1, 2  # for which kernels have other functions, and a cell may have a branch
 _NOISE = 0.1
+_SEEDS_AFTER_A_DIFFERENCE = 1, 2, 3
 _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-6}  # relative to the largest number
 _SMALL = 1e-3  # a tensor whose numbers are smaller than this share of the largest ones is compared with these
 _AMPLIFIED = 20  # times the rounding of the eager form, which some cells amplify
@@ -23,12 +24,22 @@ Named = list[tuple[str, Tensor]]
 def check_kernel(kernel: Kernel, cell: nn.Module, loop: Loop) -> None:
     """Compare the kernel with eager steps: outputs, last states and all gradients, on random inputs of all lengths.
 
-    The weights are those of the cell with noise, so that terms that are zero at the start are compared, too.
+    The weights are those of the cell with noise, so that terms that are zero at the start are compared, too. Where a
+    number is within rounding of a kink, such as that of relu, both may be right with different gradients. Therefore a
+    difference counts if there is another one on other inputs and noise.
 
     Raises:
         NotCompilableError: They differ by more than rounding.
     """
-    random = torch.Generator().manual_seed(0)
+    try:
+        _check(kernel, cell, loop, seed=0)
+    except NotCompilableError:
+        for seed in _SEEDS_AFTER_A_DIFFERENCE:
+            _check(kernel, cell, loop, seed)
+
+
+def _check(kernel: Kernel, cell: nn.Module, loop: Loop, seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
     copied = copy.deepcopy(cell)
     with torch.no_grad():
         for parameter in copied.parameters():
