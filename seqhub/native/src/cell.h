@@ -218,7 +218,7 @@ struct Block {
         if (count == L) tile[lane] = load(own);
         else copy((S*)(tile + lane), own, count);
       }
-      transpose(tile);
+      transpose_lanes<S>(tile);
       for (int u = 0; u < count; u++) units[first + u] = tile[u];
     }
   }
@@ -227,7 +227,7 @@ struct Block {
       V tile[L];
       const int count = size - first < L ? size - first : L;
       for (int u = 0; u < L; u++) tile[u] = units[first + (u < count ? u : 0)];
-      transpose(tile);
+      transpose_lanes<S>(tile);
       for (int lane = 0; lane < lanes; lane++) {
         S* own = to + row[lane] * stride + first;
         if (count == L) store<S>(own, tile[lane]);

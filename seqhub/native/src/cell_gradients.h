@@ -11,22 +11,6 @@ constexpr int SLACK = L > 8 ? L : 8;  // vectors after an array that sums may re
 
 namespace {
 
-template <int D, size_t... i>
-INLINE void exchange(V& a, V& b, std::index_sequence<i...>) {
-  const V low = __builtin_shufflevector(a, b, int(i & D ? L + (i ^ D) : i)...);
-  b = __builtin_shufflevector(a, b, int(i & D ? L + i : (i | D))...);
-  a = low;
-}
-template <int D = 1>
-INLINE void transpose(V* v) {
-  if constexpr (D < L) {
-#pragma GCC unroll 16
-    for (int n = 0; n < L; n++)
-      if (!(n & D)) exchange<D>(v[n], v[n | D], std::make_index_sequence<L>());
-    transpose<2 * D>(v);
-  }
-}
-
 // For many sequences, sums are in tiles of TILE_ROWS x TILE_COLUMNS, in which each number has a vector with one sum for each
 // sequence. For few sequences, sums are in rows of whole vectors of columns, and operands are transposed into panels: vectors
 // with columns of one sequence at one step.
@@ -46,7 +30,7 @@ NOINLINE void make_panel(V* panel, const V* operands, int steps, int count, int 
     for (int n = 0; n < N; n++) {
       V tile[L];
       for (int u = 0; u < L; u++) tile[u] = n * L + u < count ? operands[n * L + u] : V{};
-      transpose(tile);
+      transpose_lanes<S>(tile);
       for (int lane = 0; lane < lanes; lane++) panel[lane * N + n] = tile[lane];
     }
 }
