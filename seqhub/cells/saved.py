@@ -85,7 +85,7 @@ def _minimum_cut(read: Sequence[Node], given: set[int]) -> list[Node]:
 
 
 def _path(rest: dict[int, dict[int, int]], source: int, sink: int) -> list[tuple[int, int]]:
-    """Return the edges of a shortest path with capacity left; none if there is no path."""
+    """Return the edges of a shortest path with unused capacity, or an empty list if there is no path."""
     before: dict[int, int] = {source: source}
     queue = deque([source])
     while queue and sink not in before:

@@ -99,7 +99,7 @@ class Step:
         for number, each in enumerate(self.weight_gradients):
             operand = each.operand
             if operand is not None and operand.op != "leaf" and operand.number not in saved:
-                if operand.number in self._read_after:  # in the next record, of which other lanes are cleared
+                if operand.number in self._read_after:  # in the next record, whose other lanes are cleared
                     operand = self._copy(operand)
                 self.weight_gradients[number] = WeightGradient(each.view, each.gradient, operand)
         self._recorded = [each.operand for each in self.weight_gradients if each.operand is not None]

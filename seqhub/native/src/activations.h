@@ -1,6 +1,7 @@
 // Hyperbolic tangent, logistic function, exponential and logarithm.
 //
-// tanh and logistic have errors of one to three ulp in float and in double. NaN gives NaN.
+// tanh has errors of up to three ulp in float and in double, and the logistic function too, except in float with AVX-512
+// (logistic_by_table). NaN gives NaN.
 #pragma once
 #include "vector.h"
 
