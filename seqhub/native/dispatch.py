@@ -273,8 +273,9 @@ def is_faster_than_torch(cell: str, batch: int, steps: int, hidden: int, feature
 def _is_slow_with_values(cell: str, batch: int, steps: int, hidden: int, features: int) -> bool:
     """Return whether real-valued inputs are so wide, or steps or sequences so few, that torch is faster.
 
-    torch multiplies the inputs of all steps at once, and its LSTM pads no vectors of sequences; with many steps, the cost of its
-    call does not matter. The library reorders its weights in every call, which takes longer than a few steps.
+    torch multiplies the inputs of all steps at once, and its LSTM pads no vectors of sequences; with many steps, the
+    cost of its call does not matter. The library reorders its weights in every call, which takes longer than a few
+    steps.
     """
     if features > _MAX_FEATURES[cell]:
         return True
